@@ -1,0 +1,30 @@
+//! The vocabulary every other crate speaks.
+//!
+//! An [`Event`] is published to a [`Channel`]. The log gives it an [`Offset`], and a reader names its
+//! place in the log with a [`Cursor`](Position::cursor), the same text on every transport. What a
+//! reader reads is a [`Selection`]. What operators decide about channels is a [`Rule`]. Whatever goes
+//! wrong at the edge is an [`Error`] with one of the closed set of [`ErrorCode`]s, and every bound
+//! has its name in [`limits`].
+//!
+//! This crate is pure: no clock, no socket, no randomness, no runtime. Times and ids are arguments.
+
+mod call;
+mod channel;
+mod error;
+mod event;
+pub mod limits;
+mod logged;
+mod position;
+mod rules;
+mod selection;
+
+pub use call::{Call, Principal};
+pub use channel::{Channel, ChannelError};
+pub use error::{Error, ErrorCode, Fault};
+pub use event::{
+    AttributeValue, DataForm, Event, EventBuilder, EventError, ExtensionName, content_type,
+};
+pub use logged::{Appended, LoggedEvent};
+pub use position::{After, CursorError, CursorText, Epoch, EpochError, Offset, Position};
+pub use rules::{ChannelRules, Durability, Retention, Rule, Rules};
+pub use selection::{Pattern, PatternError, Selection, SelectionError};

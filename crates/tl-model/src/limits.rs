@@ -1,0 +1,85 @@
+//! Every limit, with its name and the reason for its value.
+//!
+//! A limit that operators may change is the default of the setting of the same name; the others are
+//! part of the wire contract.
+
+use std::time::Duration;
+
+// Names
+
+/// Longest channel name, in bytes: fits a URL path segment and a NATS subject with room to spare.
+pub const CHANNEL_BYTES_MAX: usize = 255;
+/// Patterns one selection may name; a reader of more wants a wider pattern.
+pub const SELECTION_PATTERNS_MAX: usize = 256;
+
+// Events
+
+/// Largest data of one event. Larger things belong in an object store, with a link in the event.
+pub const EVENT_DATA_BYTES_MAX: usize = 1024 * 1024;
+/// All attributes of one event together. CloudEvents asks for at least 64 KiB an event overall.
+pub const EVENT_ATTRIBUTES_BYTES_MAX: usize = 32 * 1024;
+/// Extension attributes one event may carry.
+pub const EVENT_EXTENSIONS_MAX: usize = 64;
+/// Longest extension name. CloudEvents 1.0 §3.1 advises 20; a few documented ones are longer.
+pub const EXTENSION_NAME_BYTES_MAX: usize = 64;
+
+// Publishing
+
+/// Events in one batch.
+pub const BATCH_EVENTS_MAX: usize = 1_000;
+/// Data and attributes of one batch together; also the largest request body.
+pub const BATCH_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Bytes of published events that may wait for the log before publishers are told to slow down.
+pub const PUBLISH_QUEUE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Publishes one session may have under way; it is not read further until some are answered.
+pub const SESSION_PUBLISHES_MAX: usize = 1_024;
+
+// Reading
+
+/// Events in one page.
+pub const PAGE_EVENTS_MAX: usize = 1_000;
+/// Events in one page when the reader does not say.
+pub const PAGE_EVENTS_DEFAULT: usize = 100;
+/// Data and attributes in one page; a page always holds at least one event.
+pub const PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Longest wait of a long poll: under the 60 s after which common proxies give up.
+pub const WAIT_MAX: Duration = Duration::from_secs(60);
+/// Events a subscription takes from the log or the tail at once: one vectored write's worth.
+pub const DELIVERY_EVENTS_MAX: usize = 256;
+/// Bytes a subscription takes at once; with the socket's own buffer, all a slow reader can hold.
+pub const DELIVERY_BYTES_MAX: usize = 256 * 1024;
+/// Subscriptions one session may hold.
+pub const SESSION_SUBSCRIPTIONS_MAX: usize = 256;
+
+// The tail
+
+/// Recent events kept in memory for live subscribers, by count.
+pub const TAIL_EVENTS_MAX: usize = 65_536;
+/// Recent events kept in memory for live subscribers, by bytes.
+pub const TAIL_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+// Long-lived connections
+
+/// Silence after which a heartbeat is sent: under the 30 s to 60 s idle limit of common proxies.
+pub const HEARTBEAT: Duration = Duration::from_secs(15);
+/// Heartbeats a peer may leave unanswered before its connection counts as dead.
+pub const HEARTBEATS_MISSED_MAX: u32 = 2;
+/// Largest frame a client may send: a batch of binary data in base64, within reason.
+pub const FRAME_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Largest SSE event; common clients and proxies stumble over much longer lines.
+pub const SSE_EVENT_BYTES_MAX: usize = 32 * 1024;
+
+// Connections
+
+/// Time a client has to send its request's headers.
+pub const HEADERS_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time a client may leave a request body without a byte of progress.
+pub const BODY_IDLE_TIMEOUT: Duration = Duration::from_secs(20);
+/// Request line and headers together.
+pub const HEADERS_BYTES_MAX: usize = 32 * 1024;
+/// Header fields in one request.
+pub const HEADERS_MAX: usize = 100;
+/// Streams one HTTP/2 connection may have open.
+pub const HTTP2_STREAMS_MAX: u32 = 1_000;
+/// Connections served at once; below the usual limit of open files, with room for segments.
+pub const CONNECTIONS_MAX: usize = 18_000;

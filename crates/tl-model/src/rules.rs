@@ -1,0 +1,162 @@
+use std::time::Duration;
+
+use crate::channel::Channel;
+use crate::limits::EVENT_DATA_BYTES_MAX;
+use crate::selection::Pattern;
+
+/// How safe an event is before its publisher gets the receipt.
+#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Durability {
+    /// Not logged at all: passed to whoever is subscribed right now.
+    None,
+    /// Accepted in memory, written within a second: lost when the process dies.
+    Memory,
+    /// Handed to the operating system: lost when the machine loses power.
+    Os,
+    /// On disk, or replicated.
+    #[default]
+    Fsync,
+}
+
+/// How long the events of a channel are kept. An event goes when it is beyond any of the limits;
+/// space is given back in whole segments, so events can stay readable for longer.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Retention {
+    /// Not older than this.
+    pub age: Option<Duration>,
+    /// Not more than the newest so many, in each channel. One makes a channel a stored value.
+    pub count: Option<u64>,
+    /// Not more than the newest so many bytes, in each channel.
+    pub bytes: Option<u64>,
+}
+
+impl Retention {
+    /// Whether nothing is ever trimmed.
+    pub fn is_unlimited(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// What operators decide about the channels of a pattern. What a rule leaves open, an earlier rule
+/// or the default decides.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Rule {
+    /// Which channels.
+    pub pattern: Pattern,
+    /// How safe before the receipt.
+    pub durability: Option<Durability>,
+    /// How long kept; replaces the whole retention of earlier rules.
+    pub retention: Option<Retention>,
+    /// Largest data of one event.
+    pub event_bytes_max: Option<usize>,
+}
+
+/// The rules that hold for one channel.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct ChannelRules {
+    /// How safe before the receipt.
+    pub durability: Durability,
+    /// How long kept.
+    pub retention: Retention,
+    /// Largest data of one event.
+    pub event_bytes_max: usize,
+}
+
+impl Default for ChannelRules {
+    fn default() -> Self {
+        Self {
+            durability: Durability::default(),
+            retention: Retention::default(),
+            event_bytes_max: EVENT_DATA_BYTES_MAX,
+        }
+    }
+}
+
+/// All rules, in the order operators wrote them. Every rule whose pattern matches applies; where two
+/// speak of the same thing, the later one holds.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Rules(Vec<Rule>);
+
+impl Rules {
+    /// These rules, in this order.
+    pub fn new(rules: Vec<Rule>) -> Self {
+        Self(rules)
+    }
+
+    /// What holds for a channel.
+    pub fn of(&self, channel: &Channel) -> ChannelRules {
+        let matching = self.0.iter().filter(|rule| rule.pattern.matches(channel));
+        matching.fold(ChannelRules::default(), |rules, rule| ChannelRules {
+            durability: rule.durability.unwrap_or(rules.durability),
+            retention: rule.retention.unwrap_or(rules.retention),
+            event_bytes_max: rule.event_bytes_max.unwrap_or(rules.event_bytes_max),
+        })
+    }
+
+    /// Whether no rule ever trims anything.
+    pub fn keep_everything(&self) -> bool {
+        self.0.iter().all(|rule| {
+            rule.retention
+                .is_none_or(|retention| retention.is_unlimited())
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(pattern: &str) -> Rule {
+        Rule {
+            pattern: Pattern::parse(pattern).expect("pattern"),
+            durability: None,
+            retention: None,
+            event_bytes_max: None,
+        }
+    }
+
+    #[test]
+    fn later_rules_override_field_by_field() {
+        let day = Retention {
+            age: Some(Duration::from_secs(86_400)),
+            ..Retention::default()
+        };
+        let rules = Rules::new(vec![
+            Rule {
+                retention: Some(day),
+                durability: Some(Durability::Os),
+                ..rule(">")
+            },
+            Rule {
+                durability: Some(Durability::Fsync),
+                ..rule("orders.>")
+            },
+            Rule {
+                event_bytes_max: Some(10),
+                ..rule("orders.eu")
+            },
+        ]);
+        let of = |name| rules.of(&Channel::parse(name).expect("channel"));
+        assert_eq!(
+            of("orders.eu"),
+            ChannelRules {
+                durability: Durability::Fsync,
+                retention: day,
+                event_bytes_max: 10
+            }
+        );
+        assert_eq!(of("other").durability, Durability::Os);
+        assert_eq!(of("other").event_bytes_max, EVENT_DATA_BYTES_MAX);
+        assert!(!rules.keep_everything());
+    }
+
+    #[test]
+    fn without_rules_events_are_durable_and_kept() {
+        let rules = Rules::default();
+        assert_eq!(
+            rules.of(&Channel::parse("a").expect("channel")),
+            ChannelRules::default()
+        );
+        assert!(rules.keep_everything());
+    }
+}
