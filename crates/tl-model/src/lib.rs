@@ -24,7 +24,7 @@ pub use error::{Error, ErrorCode, Fault};
 pub use event::{
     AttributeValue, DataForm, Event, EventBuilder, EventError, ExtensionName, content_type,
 };
-pub use logged::{Appended, LoggedEvent};
+pub use logged::{Appended, Gap, LoggedEvent, NewEvent};
 pub use position::{After, CursorError, CursorText, Epoch, EpochError, Offset, Position};
-pub use rules::{ChannelRules, Durability, Retention, Rule, Rules};
+pub use rules::{ChannelRules, Durability, Newer, Retention, Rule, Rules};
 pub use selection::{Pattern, PatternError, Selection, SelectionError};

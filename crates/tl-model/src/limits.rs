@@ -62,8 +62,8 @@ pub const TAIL_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// Silence after which a heartbeat is sent: under the 30 s to 60 s idle limit of common proxies.
 pub const HEARTBEAT: Duration = Duration::from_secs(15);
-/// Heartbeats a peer may leave unanswered before its connection counts as dead.
-pub const HEARTBEATS_MISSED_MAX: u32 = 2;
+/// Heartbeats after which a silent peer counts as dead: one to ask it, one for its answer.
+pub const HEARTBEATS_DEAD: u32 = 2;
 /// Largest frame a client may send: a batch of binary data in base64, within reason.
 pub const FRAME_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Largest SSE event; common clients and proxies stumble over much longer lines.

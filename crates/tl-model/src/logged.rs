@@ -2,6 +2,15 @@ use crate::channel::Channel;
 use crate::event::Event;
 use crate::position::Offset;
 
+/// An event on its way into the log.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct NewEvent {
+    /// Where to.
+    pub channel: Channel,
+    /// What.
+    pub event: Event,
+}
+
 /// What the log says of an event it has taken.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Appended {
@@ -9,6 +18,17 @@ pub struct Appended {
     pub offset: Offset,
     /// The place of the event before it in the same channel; `START` for a channel's first.
     pub previous: Offset,
+}
+
+/// A part of the log that is no longer there: events behind `after`, up to and including `through`,
+/// were trimmed before they were read. Not every offset in between need have held an event that the
+/// reader wanted, but at least one may have.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Gap {
+    /// The place the reader had reached.
+    pub after: Offset,
+    /// The place behind which reading goes on.
+    pub through: Offset,
 }
 
 /// An event in the log.

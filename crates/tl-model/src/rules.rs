@@ -26,7 +26,7 @@ pub struct Retention {
     pub age: Option<Duration>,
     /// Not more than the newest so many, in each channel. One makes a channel a stored value.
     pub count: Option<u64>,
-    /// Not more than the newest so many bytes, in each channel.
+    /// Not more than the newest so many bytes, in each channel; its last event stays in any case.
     pub bytes: Option<u64>,
 }
 
@@ -35,6 +35,25 @@ impl Retention {
     pub fn is_unlimited(&self) -> bool {
         *self == Self::default()
     }
+
+    /// Whether an event of this age and size is beyond a limit, given what its channel has had
+    /// since.
+    pub fn expires(&self, age: Duration, bytes: u64, newer: Newer) -> bool {
+        self.age.is_some_and(|limit| age > limit)
+            || self.count.is_some_and(|limit| newer.count >= limit)
+            || self
+                .bytes
+                .is_some_and(|limit| newer.count > 0 && newer.bytes + bytes > limit)
+    }
+}
+
+/// The events of one channel that are newer than a certain one.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Newer {
+    /// How many.
+    pub count: u64,
+    /// Their encoded size together.
+    pub bytes: u64,
 }
 
 /// What operators decide about the channels of a pattern. What a rule leaves open, an earlier rule
@@ -148,6 +167,31 @@ mod tests {
         assert_eq!(of("other").durability, Durability::Os);
         assert_eq!(of("other").event_bytes_max, EVENT_DATA_BYTES_MAX);
         assert!(!rules.keep_everything());
+    }
+
+    #[test]
+    fn an_event_goes_when_it_is_beyond_any_limit() {
+        let hour = Duration::from_secs(3_600);
+        let newer = |count, bytes| Newer { count, bytes };
+        let age = Retention {
+            age: Some(hour),
+            ..Retention::default()
+        };
+        assert!(!age.expires(hour, 1, newer(9, 9)));
+        assert!(age.expires(hour + Duration::from_millis(1), 1, newer(0, 0)));
+        let latest = Retention {
+            count: Some(1),
+            ..Retention::default()
+        };
+        assert!(!latest.expires(hour, 1, newer(0, 0)));
+        assert!(latest.expires(hour, 1, newer(1, 1)));
+        let bytes = Retention {
+            bytes: Some(10),
+            ..Retention::default()
+        };
+        assert!(!bytes.expires(hour, 100, newer(0, 0)));
+        assert!(!bytes.expires(hour, 4, newer(1, 6)));
+        assert!(bytes.expires(hour, 5, newer(1, 6)));
     }
 
     #[test]

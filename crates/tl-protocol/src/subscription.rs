@@ -1,0 +1,381 @@
+//! What one subscriber reads next, and from where.
+//!
+//! A subscription is a position and a credit. It first reads the log from its position on; once it
+//! reaches the part that the tail in memory covers, it is live and reads from there. If it falls
+//! behind the tail again it goes back to the log. It never holds events.
+//!
+//! The shell asks [`step`](Subscription::step), does what it says, and hands back what it found.
+
+use tl_model::{Gap, Offset};
+
+/// One subscriber's place in the log.
+#[derive(Clone, Debug)]
+pub struct Subscription {
+    position: Offset,
+    delivered: Offset,
+    phase: Phase,
+    credit: Credit,
+    is_new: bool,
+}
+
+/// What to do next.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Step {
+    /// Nothing until there is credit.
+    AwaitCredit,
+    /// Read the log behind the offset.
+    ReadLog {
+        /// Behind which event.
+        after: Offset,
+        /// How many events may be delivered.
+        events_max: usize,
+    },
+    /// Take what the tail has, or wait for it.
+    ReadTail {
+        /// How many events may be delivered.
+        events_max: usize,
+    },
+}
+
+/// An event with what the subscriber is told about its place.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Delivered<E> {
+    /// The event.
+    pub event: E,
+    /// The place to go on from once it is handled. An ephemeral event has none of its own: it
+    /// carries the place of the last logged event delivered before it.
+    pub offset: Offset,
+    /// The place that came with the delivery before this one, or where the subscription began:
+    /// whoever has not seen it has missed something.
+    pub previous: Offset,
+}
+
+/// What a subscriber is told.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Delivery<E> {
+    /// All events up to this place have been delivered; what follows is live. Told once.
+    CaughtUp {
+        /// The place reached.
+        at: Offset,
+    },
+    /// Events, in log order, at least one.
+    Events(Vec<Delivered<E>>),
+    /// Events were trimmed before they were read.
+    Gap(Gap),
+}
+
+/// What a page of the log held, in the order it is to be told.
+#[derive(Clone, Debug)]
+pub struct PageRead<E> {
+    /// Events that were missed for good.
+    pub gap: Option<Gap>,
+    /// The events with their offsets.
+    pub events: Vec<(Offset, E)>,
+    /// Nothing of the selection up to here is missing from the page.
+    pub read_to: Offset,
+}
+
+/// How many events the subscriber still allows.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Credit {
+    /// So many, and no more until it says so.
+    Events(u64),
+    /// As many as its connection takes.
+    Unlimited,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Phase {
+    CatchingUp,
+    Live,
+}
+
+impl Subscription {
+    /// A subscription to what comes behind an offset.
+    pub fn new(after: Offset, credit: Credit) -> Self {
+        Self {
+            position: after,
+            delivered: after,
+            phase: Phase::CatchingUp,
+            credit,
+            is_new: true,
+        }
+    }
+
+    /// Allows so many more events.
+    pub fn allow(&mut self, events: u64) {
+        if let Credit::Events(credit) = &mut self.credit {
+            *credit = credit.saturating_add(events);
+        }
+    }
+
+    /// Takes in a page of the log. `tail_from` is the first offset that the tail covers for this
+    /// subscription. Returns what to tell the subscriber, in order.
+    pub fn handle_page<E>(&mut self, page: PageRead<E>, tail_from: Offset) -> Vec<Delivery<E>> {
+        let mut deliveries = Vec::with_capacity(2);
+        deliveries.extend(page.gap.map(Delivery::Gap));
+        if let Some(gap) = page.gap {
+            self.position = self.position.max(gap.through);
+            self.delivered = self.delivered.max(gap.through);
+        }
+        let events = page
+            .events
+            .into_iter()
+            .map(|(offset, event)| (Some(offset), event));
+        deliveries.extend(self.deliver(events));
+        self.position = self.position.max(page.read_to);
+        if self.position.next() >= tail_from {
+            self.phase = Phase::Live;
+            if std::mem::take(&mut self.is_new) {
+                deliveries.push(Delivery::CaughtUp { at: self.position });
+            }
+        }
+        deliveries
+    }
+
+    /// Takes in events of the tail; an ephemeral one has no offset. `seen_to` is the offset up to
+    /// which the tail was looked through.
+    pub fn handle_tail<E>(
+        &mut self,
+        events: impl IntoIterator<Item = (Option<Offset>, E)>,
+        seen_to: Offset,
+    ) -> Option<Delivery<E>> {
+        let delivery = self.deliver(events);
+        self.position = self.position.max(seen_to);
+        delivery
+    }
+
+    /// The tail no longer covers the position: back to the log.
+    pub fn handle_behind(&mut self) {
+        self.phase = Phase::CatchingUp;
+    }
+
+    /// What to do next.
+    pub fn step(&self, events_max: usize) -> Step {
+        let events_max = match self.credit {
+            Credit::Events(0) => return Step::AwaitCredit,
+            Credit::Events(credit) => events_max.min(usize::try_from(credit).unwrap_or(usize::MAX)),
+            Credit::Unlimited => events_max,
+        };
+        match self.phase {
+            Phase::CatchingUp => Step::ReadLog {
+                after: self.position,
+                events_max,
+            },
+            Phase::Live => Step::ReadTail { events_max },
+        }
+    }
+
+    /// The place from which another subscription would go on exactly where this one is.
+    pub fn position(&self) -> Offset {
+        self.position
+    }
+
+    fn deliver<E>(
+        &mut self,
+        events: impl IntoIterator<Item = (Option<Offset>, E)>,
+    ) -> Option<Delivery<E>> {
+        let deliver = |(offset, event): (Option<Offset>, E)| {
+            let previous = self.delivered;
+            self.delivered = offset.unwrap_or(previous);
+            Delivered {
+                event,
+                offset: self.delivered,
+                previous,
+            }
+        };
+        let delivered: Vec<_> = events.into_iter().map(deliver).collect();
+        self.position = self.position.max(self.delivered);
+        if let Credit::Events(credit) = &mut self.credit {
+            *credit = credit.saturating_sub(delivered.len() as u64);
+        }
+        (!delivered.is_empty()).then_some(Delivery::Events(delivered))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn at(offset: u64) -> Offset {
+        Offset::new(offset)
+    }
+
+    fn page(offsets: &[u64], read_to: u64) -> PageRead<u64> {
+        let events = offsets
+            .iter()
+            .map(|offset| (at(*offset), *offset))
+            .collect();
+        PageRead {
+            gap: None,
+            events,
+            read_to: at(read_to),
+        }
+    }
+
+    fn delivered(links: &[(u64, u64)]) -> Delivery<u64> {
+        let delivered = links.iter().map(|(previous, offset)| Delivered {
+            event: *offset,
+            offset: at(*offset),
+            previous: at(*previous),
+        });
+        Delivery::Events(delivered.collect())
+    }
+
+    #[test]
+    fn events_then_caught_up_then_live() {
+        let mut subscription = Subscription::new(at(2), Credit::Unlimited);
+        assert_eq!(
+            subscription.step(10),
+            Step::ReadLog {
+                after: at(2),
+                events_max: 10
+            }
+        );
+        assert_eq!(
+            subscription.handle_page(page(&[3, 5], 5), at(9)),
+            [delivered(&[(2, 3), (3, 5)])]
+        );
+        assert_eq!(
+            subscription.step(10),
+            Step::ReadLog {
+                after: at(5),
+                events_max: 10
+            }
+        );
+        let last = subscription.handle_page(page(&[6], 8), at(9));
+        assert_eq!(
+            last,
+            [delivered(&[(5, 6)]), Delivery::CaughtUp { at: at(8) }]
+        );
+        assert_eq!(subscription.step(10), Step::ReadTail { events_max: 10 });
+        let live = subscription.handle_tail([(Some(at(9)), 9)], at(12));
+        assert_eq!(live, Some(delivered(&[(6, 9)])));
+        assert_eq!(
+            subscription.position(),
+            at(12),
+            "what was not selected has been passed"
+        );
+    }
+
+    #[test]
+    fn an_ephemeral_event_carries_the_place_before_it() {
+        let mut subscription = Subscription::new(at(0), Credit::Unlimited);
+        subscription.handle_page(page(&[], 0), at(1));
+        let events = [(None, 100), (Some(at(1)), 1), (None, 101)];
+        let Some(Delivery::Events(events)) = subscription.handle_tail(events, at(1)) else {
+            panic!("events are delivered");
+        };
+        let places: Vec<_> = events
+            .iter()
+            .map(|e| (e.previous.get(), e.offset.get()))
+            .collect();
+        assert_eq!(places, [(0, 0), (0, 1), (1, 1)]);
+    }
+
+    #[test]
+    fn a_gap_is_told_first_and_moves_the_chain_behind_itself() {
+        let mut subscription = Subscription::new(at(2), Credit::Unlimited);
+        let gap = Gap {
+            after: at(2),
+            through: at(7),
+        };
+        let told = subscription.handle_page(
+            PageRead {
+                gap: Some(gap),
+                ..page(&[8], 8)
+            },
+            at(100),
+        );
+        assert_eq!(told, [Delivery::Gap(gap), delivered(&[(7, 8)])]);
+    }
+
+    #[test]
+    fn falling_behind_leads_back_to_the_log_without_a_second_caught_up() {
+        let mut subscription = Subscription::new(at(0), Credit::Unlimited);
+        subscription.handle_page(page(&[], 0), at(1));
+        subscription.handle_behind();
+        assert_eq!(
+            subscription.step(5),
+            Step::ReadLog {
+                after: at(0),
+                events_max: 5
+            }
+        );
+        assert_eq!(
+            subscription.handle_page(page(&[1], 1), at(2)),
+            [delivered(&[(0, 1)])]
+        );
+    }
+
+    #[test]
+    fn credit_bounds_what_is_delivered() {
+        let mut subscription = Subscription::new(at(0), Credit::Events(0));
+        assert_eq!(subscription.step(10), Step::AwaitCredit);
+        subscription.allow(3);
+        assert_eq!(
+            subscription.step(10),
+            Step::ReadLog {
+                after: at(0),
+                events_max: 3
+            }
+        );
+        subscription.handle_page(page(&[1, 2], 2), at(3));
+        assert_eq!(subscription.step(10), Step::ReadTail { events_max: 1 });
+        subscription.handle_tail([(Some(at(3)), 3)], at(3));
+        assert_eq!(subscription.step(10), Step::AwaitCredit);
+        subscription.allow(u64::MAX);
+        subscription.allow(u64::MAX);
+        assert_eq!(subscription.step(10), Step::ReadTail { events_max: 10 });
+    }
+
+    proptest! {
+        /// Against a log of dense offsets whose tail covers a moving window: whatever the sizes of
+        /// pages, the credit and the lag, the subscriber gets every event once, in order, linked.
+        #[test]
+        fn every_event_is_delivered_once_in_order(
+            moves in prop::collection::vec((0..5u64, 0..5u64, 1..7usize), 1..60),
+        ) {
+            let mut subscription = Subscription::new(at(0), Credit::Events(0));
+            let (mut tail, mut window_from, mut seen) = (1u64, 1u64, 0u64);
+            for (appended, credit, events_max) in moves {
+                tail += appended;
+                window_from = window_from.max(tail.saturating_sub(4));
+                subscription.allow(credit);
+                let deliveries = match subscription.step(events_max) {
+                    Step::AwaitCredit => Vec::new(),
+                    Step::ReadLog { after, events_max } => {
+                        let first = after.get() + 1;
+                        let offsets: Vec<_> = (first..tail).take(events_max).collect();
+                        let read_to = offsets.last().copied().unwrap_or(tail - 1);
+                        subscription.handle_page(page(&offsets, read_to), at(window_from))
+                    }
+                    Step::ReadTail { .. } if subscription.position().get() + 1 < window_from => {
+                        subscription.handle_behind();
+                        Vec::new()
+                    }
+                    Step::ReadTail { events_max } => {
+                        let first = subscription.position().get() + 1;
+                        let events: Vec<_> = (first..tail)
+                            .take(events_max)
+                            .map(|offset| (Some(at(offset)), offset))
+                            .collect();
+                        let seen_to = events.last().map_or(at(first - 1), |(o, _)| o.unwrap());
+                        Vec::from_iter(subscription.handle_tail(events, seen_to))
+                    }
+                };
+                for delivery in deliveries {
+                    let Delivery::Events(events) = delivery else { continue };
+                    prop_assert!(events.len() <= events_max);
+                    for event in events {
+                        prop_assert_eq!(event.previous, at(seen));
+                        seen += 1;
+                        prop_assert_eq!(event.event, seen);
+                    }
+                }
+            }
+        }
+    }
+}
