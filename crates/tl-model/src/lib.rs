@@ -17,6 +17,7 @@ mod logged;
 mod position;
 mod rules;
 mod selection;
+mod shared;
 
 pub use call::{Call, Principal};
 pub use channel::{Channel, ChannelError};
@@ -28,3 +29,4 @@ pub use logged::{Appended, Gap, LoggedEvent, NewEvent};
 pub use position::{After, CursorError, CursorText, Epoch, EpochError, Offset, Position};
 pub use rules::{ChannelRules, Durability, Newer, Retention, Rule, Rules};
 pub use selection::{Pattern, PatternError, Selection, SelectionError};
+pub use shared::{Form, SharedEvent};

@@ -1,0 +1,31 @@
+//! Compiles the contract. `protox` reads the .proto files, so no protoc is needed.
+
+use std::error::Error;
+use std::path::PathBuf;
+
+use prost::Message;
+
+/// `event.proto` is compiled for its descriptor only: its Rust type is written by hand, because its
+/// JSON form is CloudEvents' own.
+const GENERATED: [&str; 2] = [
+    "throughline/v1/attribute.proto",
+    "throughline/v1/session.proto",
+];
+
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo::rerun-if-changed=proto");
+    let descriptors = protox::compile(GENERATED, ["proto"])?;
+    let out = PathBuf::from(std::env::var("OUT_DIR")?).join("throughline.v1.binpb");
+    std::fs::write(&out, descriptors.encode_to_vec())?;
+    buffa_build::Config::new()
+        .files(&GENERATED)
+        .includes(&["proto"])
+        .descriptor_set(&out)
+        .extern_path(".throughline.v1.Event", "crate::draft::Draft")
+        .generate_json(true)
+        .generate_views(false)
+        .preserve_unknown_fields(false)
+        .use_bytes_type()
+        .include_file("generated.rs")
+        .compile()
+}

@@ -1,0 +1,87 @@
+//! The frames of the two-way protocol in their two forms.
+//!
+//! The server reads what clients say with [`read_client`] and writes what it says with
+//! [`write_server`], sharing the bytes of events between all who get them. A client uses the
+//! generated messages themselves, through [`write_client`] and [`read_server`].
+
+mod from_client;
+mod from_server;
+
+use buffa::Message;
+
+use tl_model::limits::{BATCH_EVENTS_MAX, FRAME_BYTES_MAX};
+use tl_model::{Error, ErrorCode, Form};
+use tl_protocol::frame::ClientFrame;
+
+use crate::draft::Stamp;
+use crate::generated::throughline::v1 as contract;
+
+pub(crate) use from_server::receipt_message;
+pub use from_server::write_server;
+
+/// Reads a frame of a client.
+///
+/// # Errors
+///
+/// `frame_invalid` with what is wrong with it, or a more precise code where a field names something
+/// that cannot be, such as a channel or a cursor.
+pub fn read_client(form: Form, message: &[u8], stamp: &dyn Stamp) -> Result<ClientFrame, Error> {
+    if message.len() > FRAME_BYTES_MAX {
+        return Err(too_large());
+    }
+    from_client::parse(decode(form, message)?, stamp)
+}
+
+/// Writes a frame as a client.
+pub fn write_client(form: Form, frame: &contract::ClientFrame) -> Vec<u8> {
+    encode(form, frame)
+}
+
+/// Reads a frame of the server.
+///
+/// # Errors
+///
+/// `frame_invalid`: the server, or something on the way, does not keep to the contract.
+pub fn read_server(form: Form, message: &[u8]) -> Result<contract::ServerFrame, Error> {
+    decode(form, message)
+}
+
+/// The error for a frame that is larger than anybody reads.
+pub fn too_large() -> Error {
+    let detail = format!(
+        "a frame has at most {FRAME_BYTES_MAX} bytes; publish at most {BATCH_EVENTS_MAX} events \
+         at once, and link to large data instead of sending it"
+    );
+    Error::new(ErrorCode::FrameTooLarge, detail)
+}
+
+fn decode<M>(form: Form, message: &[u8]) -> Result<M, Error>
+where
+    M: Message + serde::de::DeserializeOwned,
+{
+    match form {
+        Form::Json => serde_json::from_slice(message).map_err(|error| {
+            Error::new(
+                ErrorCode::FrameInvalid,
+                format!("the frame is not valid JSON: {error}"),
+            )
+        }),
+        Form::Protobuf => M::decode_from_slice(message).map_err(|error| {
+            Error::new(
+                ErrorCode::FrameInvalid,
+                format!("the frame is not valid protobuf: {error}"),
+            )
+        }),
+    }
+}
+
+fn encode<M: Message + serde::Serialize>(form: Form, message: &M) -> Vec<u8> {
+    match form {
+        // The messages hold nothing that JSON cannot express.
+        Form::Json => serde_json::to_vec(message).unwrap_or_default(),
+        Form::Protobuf => message.encode_to_vec(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,104 @@
+//! What a client says, checked.
+
+use tl_model::limits::{BATCH_BYTES_MAX, BATCH_EVENTS_MAX};
+use tl_model::{After, Channel, Error, ErrorCode, NewEvent, Selection};
+use tl_protocol::frame::{ClientFrame, Publish, RequestId, Subscribe, SubscriptionId};
+use tl_protocol::subscription::Credit;
+
+use super::contract;
+use super::contract::client_frame::Frame;
+use crate::draft::{Draft, Stamp};
+
+pub(super) fn parse(
+    message: contract::ClientFrame,
+    stamp: &dyn Stamp,
+) -> Result<ClientFrame, Error> {
+    let frame = message.frame.ok_or_else(|| {
+        let detail = "the frame says nothing this server knows; it has one of the members hello, \
+                      subscribe, unsubscribe, credit, publish, ping";
+        Error::new(ErrorCode::FrameInvalid, detail)
+    })?;
+    match frame {
+        Frame::Hello(hello) => Ok(ClientFrame::Hello {
+            client: hello.client,
+        }),
+        Frame::Subscribe(subscribe) => parse_subscribe(&subscribe).map(ClientFrame::Subscribe),
+        Frame::Unsubscribe(unsubscribe) => Ok(ClientFrame::Unsubscribe {
+            subscription: SubscriptionId(unsubscribe.subscription),
+        }),
+        Frame::Credit(credit) => Ok(ClientFrame::Credit {
+            subscription: SubscriptionId(credit.subscription),
+            events: u64::from(credit.events),
+        }),
+        Frame::Publish(publish) => parse_publish(&publish, stamp).map(ClientFrame::Publish),
+        Frame::Ping(ping) => Ok(ClientFrame::Ping { nonce: ping.nonce }),
+    }
+}
+
+fn parse_subscribe(subscribe: &contract::Subscribe) -> Result<Subscribe, Error> {
+    let channels = subscribe.channels.iter().map(String::as_str);
+    let selection = Selection::parse(channels)
+        .map_err(|error| Error::new(ErrorCode::SelectionInvalid, error.to_string()))?;
+    Ok(Subscribe {
+        subscription: SubscriptionId(subscribe.subscription),
+        selection,
+        after: parse_after(&subscribe.after)?,
+        credit: subscribe
+            .credit
+            .map_or(Credit::Unlimited, |events| Credit::Events(events.into())),
+    })
+}
+
+fn parse_after(after: &str) -> Result<After, Error> {
+    if after.is_empty() {
+        return Ok(After::Earliest);
+    }
+    after
+        .parse()
+        .map_err(|error| Error::new(ErrorCode::CursorInvalid, format!("`after`: {error}")))
+}
+
+fn parse_publish(publish: &contract::Publish, stamp: &dyn Stamp) -> Result<Publish, Error> {
+    check_size(publish)?;
+    let events = publish
+        .events
+        .iter()
+        .map(|draft| parse_event(draft, &publish.channel, stamp));
+    Ok(Publish {
+        request: RequestId(publish.request),
+        events: events.collect(),
+        atomic: publish.atomic,
+        ephemeral: publish.ephemeral,
+    })
+}
+
+fn check_size(publish: &contract::Publish) -> Result<(), Error> {
+    if publish.events.is_empty() {
+        return Err(Error::new(
+            ErrorCode::FrameInvalid,
+            "a publish has at least one event",
+        ));
+    }
+    let bytes: usize = publish
+        .events
+        .iter()
+        .flat_map(|draft| &draft.data)
+        .map(|d| d.len())
+        .sum();
+    if publish.events.len() > BATCH_EVENTS_MAX || bytes > BATCH_BYTES_MAX {
+        let detail =
+            format!("a batch has at most {BATCH_EVENTS_MAX} events and {BATCH_BYTES_MAX} bytes");
+        return Err(Error::new(ErrorCode::BatchTooLarge, detail));
+    }
+    Ok(())
+}
+
+fn parse_event(draft: &Draft, channel: &str, stamp: &dyn Stamp) -> Result<NewEvent, Error> {
+    let name = draft.channel.as_deref().unwrap_or(channel);
+    let channel = Channel::parse(name)
+        .map_err(|error| Error::new(ErrorCode::ChannelInvalid, error.to_string()))?;
+    let event = draft
+        .publish(&channel, stamp)
+        .map_err(|error| Error::new(ErrorCode::EventInvalid, error.to_string()))?;
+    Ok(NewEvent { channel, event })
+}

@@ -1,0 +1,37 @@
+//! Every form in which events and frames travel.
+//!
+//! The contract is the protobuf package `throughline.v1`, in `proto/`. Its binary form and its JSON
+//! form carry the [frames](frame) of the two-way protocol. An event on its own is a CloudEvent:
+//!
+//! - [`draft`] is an event as somebody wrote it down, with parts that may be missing or wrong;
+//! - [`json`] is the CloudEvents JSON format, used in every JSON answer and frame;
+//! - [`http_binding`] is the CloudEvents HTTP binding: attributes as headers, data as body;
+//! - [`sse`] is the event stream format;
+//! - [`page`], [`receipts`] and [`problem`] are the bodies of plain HTTP.
+//!
+//! Nothing here decides anything: codecs turn bytes into checked values and back.
+
+pub mod draft;
+pub mod frame;
+pub mod http_binding;
+pub mod json;
+pub mod outbox;
+pub mod page;
+pub mod problem;
+mod protobuf;
+pub mod receipts;
+pub mod sse;
+mod whitespace;
+
+/// What `build.rs` makes of `proto/`.
+#[allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::allow_attributes_without_reason,
+    clippy::too_many_lines,
+    clippy::use_self,
+    reason = "the .proto files hold the documentation; generated code keeps its own style"
+)]
+pub mod generated {
+    include!(concat!(env!("OUT_DIR"), "/generated.rs"));
+}
