@@ -125,6 +125,9 @@ pub struct LastLogged {
 /// Why a batch was not appended.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum AppendError {
+    /// There is no room for more. Nothing has stopped: once there is room, appending goes on.
+    #[error("the disk is full")]
+    Full,
     /// The log has stopped taking events because writing or syncing failed.
     #[error("the log has stopped: {0}")]
     Stopped(String),

@@ -1,0 +1,164 @@
+//! The embedded log store.
+//!
+//! The [journal](journal) is the only thing that is synced, and the only truth: batches in
+//! pre-written segment files, as [`format`] lays them out. Everything else, which for now is an
+//! [index](index) in memory, is rebuilt from it on [opening](recovery).
+//!
+//! One [thread](writer) writes; readers find places in the index and read the files themselves.
+
+mod directory;
+pub mod disk;
+mod format;
+mod index;
+mod journal;
+mod reader;
+mod recovery;
+mod segments;
+#[cfg(feature = "simulation")]
+pub mod simulation;
+mod writer;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tl_model::{Appended, Channel, Epoch, Rules};
+use tl_store::{
+    AppendError, Batch, Bounds, BoxFuture, LastLogged, LogStore, Page, Read, ReadError, TrimError,
+};
+
+pub use directory::DirectoryError;
+pub use recovery::RecoveryError;
+
+use directory::Directory;
+use disk::{Disk, RealDisk};
+use index::Index;
+use journal::{Journal, Parts, SharedIndex};
+use segments::Spares;
+use writer::Writer;
+
+/// A log in a directory of its own.
+///
+/// Dropping it writes and syncs what weaker durability has left in memory, and waits for that.
+pub struct DiskStore {
+    epoch: Epoch,
+    index: Arc<SharedIndex>,
+    writer: Writer,
+    // Released last, after the writer has ended.
+    _directory: Option<Directory>,
+}
+
+/// How a store is kept.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where.
+    pub directory: PathBuf,
+    /// The size of segments, in bytes: the unit in which space is given back.
+    pub segment_bytes: u64,
+}
+
+impl Options {
+    /// Segments of 64 MiB: large enough that going on to the next is rare, small enough that little
+    /// is kept longer than it must be.
+    pub fn new(directory: impl Into<PathBuf>) -> Self {
+        Self {
+            directory: directory.into(),
+            segment_bytes: 64 * 1024 * 1024,
+        }
+    }
+}
+
+/// Why a store cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The directory is not right.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+    /// The journal is not.
+    #[error(transparent)]
+    Recovery(#[from] RecoveryError),
+}
+
+impl DiskStore {
+    /// Opens the store in a directory, or makes a new one. Reads the whole journal, so it takes a
+    /// while for a large one; call it where blocking is allowed.
+    pub fn open(options: &Options) -> Result<Self, OpenError> {
+        let directory = Directory::open(&options.directory, Epoch::from_random(random()))?;
+        let disk = Arc::new(RealDisk::new(directory.journal.clone()));
+        let epoch = directory.epoch;
+        let generations = Box::new(random);
+        let store = Self::open_on(disk, epoch, options.segment_bytes, generations)?;
+        Ok(Self {
+            _directory: Some(directory),
+            ..store
+        })
+    }
+
+    /// Opens the journal on any disk. `generations` draws random numbers.
+    pub fn open_on(
+        disk: Arc<dyn Disk>,
+        epoch: Epoch,
+        segment_bytes: u64,
+        generations: Box<dyn FnMut() -> u64 + Send>,
+    ) -> Result<Self, OpenError> {
+        let mut index = Index::new();
+        let resume = recovery::recover(&*disk, epoch, &mut index)?;
+        let spares = Arc::new(Spares::new(&*disk, segment_bytes).map_err(RecoveryError::Io)?);
+        let index = Arc::new(SharedIndex::new(index));
+        let (disk, shared) = (disk.clone(), index.clone());
+        let parts = Parts {
+            disk,
+            spares,
+            index: shared,
+            epoch,
+            segment_bytes,
+            generations,
+        };
+        let writer = Writer::start(Journal::new(parts, resume)).map_err(RecoveryError::Io)?;
+        Ok(Self {
+            epoch,
+            index,
+            writer,
+            _directory: None,
+        })
+    }
+}
+
+impl LogStore for DiskStore {
+    fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    fn bounds(&self) -> Bounds {
+        self.index.read().bounds()
+    }
+
+    fn append(&self, batch: Batch) -> BoxFuture<'_, Result<Vec<Appended>, AppendError>> {
+        Box::pin(self.writer.append(batch))
+    }
+
+    fn read(&self, read: Read) -> BoxFuture<'_, Result<Page, ReadError>> {
+        let plan = self.index.read().plan(&read);
+        Box::pin(reader::read(plan))
+    }
+
+    fn last(&self, channel: &Channel) -> Option<LastLogged> {
+        self.index.read().last(channel)
+    }
+
+    fn trim(&self, rules: &Rules, now_ms: u64) -> BoxFuture<'_, Result<(), TrimError>> {
+        let trim = self.writer.trim(rules.clone(), now_ms);
+        Box::pin(async { trim.await.map_err(|error| TrimError(error.to_string())) })
+    }
+
+    fn flush(&self) -> BoxFuture<'_, Result<(), AppendError>> {
+        Box::pin(self.writer.flush())
+    }
+}
+
+fn random() -> u64 {
+    // Without randomness no identity can be drawn, and nothing else would work either.
+    getrandom::u64().expect("the operating system gives randomness")
+}
+
+#[cfg(test)]
+mod tests;
