@@ -36,6 +36,12 @@ pub enum RecoveryError {
         /// The first event that cannot be trusted.
         offset: Offset,
     },
+    /// A segment of another log.
+    #[error(
+        "{0} belongs to another log; put the file back where it came from, or restore the store's \
+         own FORMAT file"
+    )]
+    Foreign(String),
     /// The operating system would not.
     #[error("the journal cannot be read: {0}")]
     Io(#[from] io::Error),
@@ -69,7 +75,7 @@ pub(crate) fn recover(
         }
         let segment = Segment::read(disk, number)?;
         next_number = number + 1;
-        match segment.header(epoch) {
+        match segment.header(epoch)? {
             Some(header) => active = reader.take(segment, header, is_last)?,
             // A crash came between naming the file and writing to it: the name is free.
             None if is_last => next_number = number,
@@ -103,9 +109,14 @@ impl Segment {
         })
     }
 
-    fn header(&self, epoch: Epoch) -> Option<SegmentHeader> {
-        let header = SegmentHeader::read(&self.bytes)?;
-        (header.epoch == epoch && header.number == self.number).then_some(header)
+    /// The header, unless the file has not been begun under its present name.
+    fn header(&self, epoch: Epoch) -> Result<Option<SegmentHeader>, RecoveryError> {
+        match SegmentHeader::read(&self.bytes) {
+            Some(header) if header.epoch != epoch => {
+                Err(RecoveryError::Foreign(segment_name(self.number)))
+            }
+            header => Ok(header.filter(|header| header.number == self.number)),
+        }
     }
 
     /// Whole batch headers of this use of the file, from a position on.

@@ -199,9 +199,11 @@ async fn a_file_that_was_named_but_never_begun_is_used() {
 #[tokio::test]
 async fn a_segment_of_another_log_is_refused() {
     let disk = three_events().await;
-    let (disk, epoch) = (Arc::new(disk), Epoch::from_random(2 << 40));
-    let store = DiskStore::open_on(disk.clone(), epoch, SEGMENT_BYTES, Box::new(|| 9));
-    let store = store.expect("a single foreign segment is taken for a name without content");
-    append(&store, 10).await.expect("appends");
-    drop(store);
+    let other = Epoch::from_random(2 << 40);
+    let store = DiskStore::open_on(Arc::new(disk), other, SEGMENT_BYTES, Box::new(|| 9));
+    let error = store.map(|_| ()).expect_err("refused");
+    assert!(
+        matches!(error, OpenError::Recovery(RecoveryError::Foreign(_))),
+        "{error}"
+    );
 }
