@@ -13,10 +13,7 @@ impl Call {
     /// The same call with a deadline no later than this one.
     #[must_use]
     pub fn until(mut self, deadline: Instant) -> Self {
-        self.deadline = Some(
-            self.deadline
-                .map_or(deadline, |earlier| earlier.min(deadline)),
-        );
+        self.deadline = Some(self.deadline.map_or(deadline, |earlier| earlier.min(deadline)));
         self
     }
 }
@@ -40,13 +37,7 @@ mod tests {
         let now = Instant::now();
         let soon = now + Duration::from_secs(1);
         let later = now + Duration::from_secs(2);
-        assert_eq!(
-            Call::default().until(later).until(soon).deadline,
-            Some(soon)
-        );
-        assert_eq!(
-            Call::default().until(soon).until(later).deadline,
-            Some(soon)
-        );
+        assert_eq!(Call::default().until(later).until(soon).deadline, Some(soon));
+        assert_eq!(Call::default().until(soon).until(later).deadline, Some(soon));
     }
 }

@@ -96,10 +96,7 @@ pub(crate) fn check_token(token: &str) -> Result<(), ChannelError> {
     if token.bytes().all(is_token_byte) {
         return Ok(());
     }
-    match token
-        .chars()
-        .find(|c| !c.is_ascii() || !is_token_byte(*c as u8))
-    {
+    match token.chars().find(|c| !c.is_ascii() || !is_token_byte(*c as u8)) {
         Some('*' | '>') | None => Err(ChannelError::Wildcard),
         Some(c) => Err(ChannelError::Forbidden(c)),
     }

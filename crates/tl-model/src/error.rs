@@ -19,11 +19,7 @@ pub struct Error {
 impl Error {
     /// An error with its sentence.
     pub fn new(code: ErrorCode, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            code,
-            detail: detail.into(),
-            retry_after: None,
-        }
+        Self { code, detail: detail.into(), retry_after: None }
     }
 
     /// The same error, with the time after which to try again.
@@ -151,11 +147,7 @@ impl std::str::FromStr for ErrorCode {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        Self::ALL
-            .iter()
-            .copied()
-            .find(|code| code.as_str() == text)
-            .ok_or(())
+        Self::ALL.iter().copied().find(|code| code.as_str() == text).ok_or(())
     }
 }
 
@@ -167,10 +159,6 @@ mod tests {
     fn codes_are_alphabetical_and_lead_back() {
         let texts: Vec<_> = ErrorCode::ALL.iter().map(|code| code.as_str()).collect();
         assert!(texts.is_sorted(), "{texts:?}");
-        assert!(
-            ErrorCode::ALL
-                .iter()
-                .all(|code| code.as_str().parse() == Ok(*code))
-        );
+        assert!(ErrorCode::ALL.iter().all(|code| code.as_str().parse() == Ok(*code)));
     }
 }

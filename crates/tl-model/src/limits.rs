@@ -25,6 +25,11 @@ pub const EXTENSION_NAME_BYTES_MAX: usize = 64;
 
 // Publishing
 
+/// Events in one batch of the log, from as many publishers as have them ready.
+pub const LOG_BATCH_EVENTS_MAX: usize = 4_096;
+/// Bytes in one batch of the log: a few milliseconds of writing on a slow disk.
+pub const LOG_BATCH_BYTES_MAX: usize = 16 * 1024 * 1024;
+
 /// Events in one batch.
 pub const BATCH_EVENTS_MAX: usize = 1_000;
 /// Data and attributes of one batch together; also the largest request body.
@@ -46,8 +51,9 @@ pub const PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub const WAIT_MAX: Duration = Duration::from_secs(60);
 /// Events a subscription takes from the log or the tail at once: one vectored write's worth.
 pub const DELIVERY_EVENTS_MAX: usize = 256;
-/// Bytes a subscription takes at once; with the socket's own buffer, all a slow reader can hold.
-pub const DELIVERY_BYTES_MAX: usize = 256 * 1024;
+/// Bytes a subscription takes at once, but always one event: with the socket's own buffer, all that a
+/// slow reader can hold.
+pub const DELIVERY_BYTES_MAX: usize = 64 * 1024;
 /// Subscriptions one session may hold.
 pub const SESSION_SUBSCRIPTIONS_MAX: usize = 256;
 

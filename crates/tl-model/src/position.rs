@@ -70,11 +70,7 @@ impl TryFrom<u64> for Epoch {
     type Error = EpochError;
 
     fn try_from(number: u64) -> Result<Self, EpochError> {
-        if number >> 60 == 0 {
-            Ok(Self(number))
-        } else {
-            Err(EpochError)
-        }
+        if number >> 60 == 0 { Ok(Self(number)) } else { Err(EpochError) }
     }
 }
 
@@ -110,10 +106,7 @@ pub struct Position {
 impl Position {
     /// The cursor text of this position.
     pub fn cursor(self) -> CursorText {
-        let mut text = CursorText {
-            bytes: [0; CURSOR_BYTES_MAX],
-            len: 0,
-        };
+        let mut text = CursorText { bytes: [0; CURSOR_BYTES_MAX], len: 0 };
         text.push(VERSION);
         text.push_number(self.epoch.get(), EPOCH_DIGITS);
         let digits = offset_digits(self.offset);
@@ -132,25 +125,17 @@ impl FromStr for Position {
         if version != VERSION {
             let is_cursor =
                 bytes.len() >= CURSOR_BYTES_MIN && bytes.iter().all(|b| ALPHABET.contains(b));
-            return Err(if is_cursor {
-                CursorError::Version
-            } else {
-                CursorError::Malformed
-            });
+            return Err(if is_cursor { CursorError::Version } else { CursorError::Malformed });
         }
-        let (epoch, rest) = rest
-            .split_at_checked(usize::from(EPOCH_DIGITS))
-            .ok_or(CursorError::Malformed)?;
+        let (epoch, rest) =
+            rest.split_at_checked(usize::from(EPOCH_DIGITS)).ok_or(CursorError::Malformed)?;
         let (&count, digits) = rest.split_first().ok_or(CursorError::Malformed)?;
         let offset = Offset(number(digits)?);
         let canonical = offset_digits(offset);
         if digits.len() != usize::from(canonical) || count != ALPHABET[usize::from(canonical)] {
             return Err(CursorError::Malformed);
         }
-        Ok(Self {
-            epoch: Epoch(number(epoch)?),
-            offset,
-        })
+        Ok(Self { epoch: Epoch(number(epoch)?), offset })
     }
 }
 
@@ -250,9 +235,7 @@ fn number(digits: &[u8]) -> Result<u64, CursorError> {
 
 fn digit_value(digit: u8) -> Result<u64, CursorError> {
     let value = ALPHABET.iter().position(|letter| *letter == digit);
-    value
-        .map(|value| value as u64)
-        .ok_or(CursorError::Malformed)
+    value.map(|value| value as u64).ok_or(CursorError::Malformed)
 }
 
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
@@ -271,20 +254,14 @@ mod tests {
     use super::*;
 
     fn position(epoch: u64, offset: u64) -> Position {
-        Position {
-            epoch: Epoch::from_random(epoch),
-            offset: Offset::new(offset),
-        }
+        Position { epoch: Epoch::from_random(epoch), offset: Offset::new(offset) }
     }
 
     #[test]
     fn a_cursor_is_short_and_stays_what_it_is() {
         assert_eq!(&*position(0, 0).cursor(), "10000000000000");
         assert_eq!(&*position(u64::MAX, 1).cursor(), "1zzzzzzzzzzzz11");
-        assert_eq!(
-            &*position(0x0123_4567_89ab_cdef, 12_345).cursor(),
-            "104hmasw9nf6y3c1s"
-        );
+        assert_eq!(&*position(0x0123_4567_89ab_cdef, 12_345).cursor(), "104hmasw9nf6y3c1s");
         assert_eq!(position(7, u64::MAX).cursor().len(), CURSOR_BYTES_MAX);
     }
 

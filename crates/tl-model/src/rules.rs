@@ -41,9 +41,7 @@ impl Retention {
     pub fn expires(&self, age: Duration, bytes: u64, newer: Newer) -> bool {
         self.age.is_some_and(|limit| age > limit)
             || self.count.is_some_and(|limit| newer.count >= limit)
-            || self
-                .bytes
-                .is_some_and(|limit| newer.count > 0 && newer.bytes + bytes > limit)
+            || self.bytes.is_some_and(|limit| newer.count > 0 && newer.bytes + bytes > limit)
     }
 }
 
@@ -114,10 +112,7 @@ impl Rules {
 
     /// Whether no rule ever trims anything.
     pub fn keep_everything(&self) -> bool {
-        self.0.iter().all(|rule| {
-            rule.retention
-                .is_none_or(|retention| retention.is_unlimited())
-        })
+        self.0.iter().all(|rule| rule.retention.is_none_or(|retention| retention.is_unlimited()))
     }
 }
 
@@ -136,33 +131,16 @@ mod tests {
 
     #[test]
     fn later_rules_override_field_by_field() {
-        let day = Retention {
-            age: Some(Duration::from_secs(86_400)),
-            ..Retention::default()
-        };
+        let day = Retention { age: Some(Duration::from_secs(86_400)), ..Retention::default() };
         let rules = Rules::new(vec![
-            Rule {
-                retention: Some(day),
-                durability: Some(Durability::Os),
-                ..rule(">")
-            },
-            Rule {
-                durability: Some(Durability::Fsync),
-                ..rule("orders.>")
-            },
-            Rule {
-                event_bytes_max: Some(10),
-                ..rule("orders.eu")
-            },
+            Rule { retention: Some(day), durability: Some(Durability::Os), ..rule(">") },
+            Rule { durability: Some(Durability::Fsync), ..rule("orders.>") },
+            Rule { event_bytes_max: Some(10), ..rule("orders.eu") },
         ]);
         let of = |name| rules.of(&Channel::parse(name).expect("channel"));
         assert_eq!(
             of("orders.eu"),
-            ChannelRules {
-                durability: Durability::Fsync,
-                retention: day,
-                event_bytes_max: 10
-            }
+            ChannelRules { durability: Durability::Fsync, retention: day, event_bytes_max: 10 }
         );
         assert_eq!(of("other").durability, Durability::Os);
         assert_eq!(of("other").event_bytes_max, EVENT_DATA_BYTES_MAX);
@@ -173,22 +151,13 @@ mod tests {
     fn an_event_goes_when_it_is_beyond_any_limit() {
         let hour = Duration::from_secs(3_600);
         let newer = |count, bytes| Newer { count, bytes };
-        let age = Retention {
-            age: Some(hour),
-            ..Retention::default()
-        };
+        let age = Retention { age: Some(hour), ..Retention::default() };
         assert!(!age.expires(hour, 1, newer(9, 9)));
         assert!(age.expires(hour + Duration::from_millis(1), 1, newer(0, 0)));
-        let latest = Retention {
-            count: Some(1),
-            ..Retention::default()
-        };
+        let latest = Retention { count: Some(1), ..Retention::default() };
         assert!(!latest.expires(hour, 1, newer(0, 0)));
         assert!(latest.expires(hour, 1, newer(1, 1)));
-        let bytes = Retention {
-            bytes: Some(10),
-            ..Retention::default()
-        };
+        let bytes = Retention { bytes: Some(10), ..Retention::default() };
         assert!(!bytes.expires(hour, 100, newer(0, 0)));
         assert!(!bytes.expires(hour, 4, newer(1, 6)));
         assert!(bytes.expires(hour, 5, newer(1, 6)));
@@ -197,10 +166,7 @@ mod tests {
     #[test]
     fn without_rules_events_are_durable_and_kept() {
         let rules = Rules::default();
-        assert_eq!(
-            rules.of(&Channel::parse("a").expect("channel")),
-            ChannelRules::default()
-        );
+        assert_eq!(rules.of(&Channel::parse("a").expect("channel")), ChannelRules::default());
         assert!(rules.keep_everything());
     }
 }

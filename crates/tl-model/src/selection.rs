@@ -105,10 +105,8 @@ impl Selection {
                 return Err(SelectionError::TooMany);
             }
             patterns.push(
-                Pattern::parse(text).map_err(|reason| SelectionError::Pattern {
-                    text: excerpt(text),
-                    reason,
-                })?,
+                Pattern::parse(text)
+                    .map_err(|reason| SelectionError::Pattern { text: excerpt(text), reason })?,
             );
         }
         if patterns.is_empty() {
@@ -209,10 +207,7 @@ mod tests {
         assert_eq!(error("a.>.b"), PatternError::TailNotLast);
         assert_eq!(error("a*"), PatternError::WildcardInToken);
         assert_eq!(error("$*.a"), PatternError::WildcardInToken);
-        assert_eq!(
-            error("a..b"),
-            PatternError::Channel(ChannelError::EmptyToken)
-        );
+        assert_eq!(error("a..b"), PatternError::Channel(ChannelError::EmptyToken));
         assert_eq!(error(""), PatternError::Channel(ChannelError::EmptyToken));
     }
 

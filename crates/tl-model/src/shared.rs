@@ -23,10 +23,7 @@ pub enum Form {
 impl SharedEvent {
     /// Shares an event.
     pub fn new(logged: LoggedEvent) -> Self {
-        Self {
-            logged,
-            forms: Default::default(),
-        }
+        Self { logged, forms: Default::default() }
     }
 
     /// The event.

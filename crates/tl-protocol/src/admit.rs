@@ -21,10 +21,7 @@ pub struct Request {
 impl Request {
     /// What the request costs in limits counted in bytes.
     pub fn cost(&self) -> usize {
-        self.events
-            .iter()
-            .map(|new| new.event.encoded().len() + new.channel.as_str().len())
-            .sum()
+        self.events.iter().map(|new| new.event.encoded().len() + new.channel.as_str().len()).sum()
     }
 }
 
@@ -70,12 +67,7 @@ pub enum Verdict {
 impl Admission {
     /// An empty batch.
     pub fn new(limits: BatchLimits) -> Self {
-        Self {
-            limits,
-            events: Vec::new(),
-            bytes: 0,
-            durability: Durability::None,
-        }
+        Self { limits, events: Vec::new(), bytes: 0, durability: Durability::None }
     }
 
     /// Decides on a request. `last` tells the last offset of a channel in the log.
@@ -117,10 +109,7 @@ impl Admission {
     /// known to anybody yet, so nobody can have named it.
     fn holds(&self, condition: &Condition, last: impl Fn(&Channel) -> Option<Offset>) -> bool {
         last(&condition.channel).unwrap_or(Offset::START) == condition.last
-            && !self
-                .events
-                .iter()
-                .any(|event| event.channel == condition.channel)
+            && !self.events.iter().any(|event| event.channel == condition.channel)
     }
 }
 
@@ -138,10 +127,7 @@ mod tests {
 
     use super::*;
 
-    const LIMITS: BatchLimits = BatchLimits {
-        events_max: 3,
-        bytes_max: 1_000,
-    };
+    const LIMITS: BatchLimits = BatchLimits { events_max: 3, bytes_max: 1_000 };
 
     fn channel(name: &str) -> Channel {
         Channel::parse(name).expect("channel")
@@ -149,14 +135,8 @@ mod tests {
 
     fn request(channels: &[&str], data_bytes: usize) -> Request {
         let data = vec![0; data_bytes];
-        let event = Event::builder("1", "/s", "t")
-            .data(&data)
-            .build()
-            .expect("legal");
-        let new = |name: &&str| NewEvent {
-            channel: channel(name),
-            event: event.clone(),
-        };
+        let event = Event::builder("1", "/s", "t").data(&data).build().expect("legal");
+        let new = |name: &&str| NewEvent { channel: channel(name), event: event.clone() };
         Request {
             events: channels.iter().map(new).collect(),
             durability: Durability::Os,
@@ -165,14 +145,8 @@ mod tests {
     }
 
     fn only_if(name: &str, last: u64) -> Request {
-        let condition = Condition {
-            channel: channel(name),
-            last: Offset::new(last),
-        };
-        Request {
-            conditions: vec![condition],
-            ..request(&[name], 1)
-        }
+        let condition = Condition { channel: channel(name), last: Offset::new(last) };
+        Request { conditions: vec![condition], ..request(&[name], 1) }
     }
 
     /// Shows the requests to one admission: the places of those admitted, or a word for the rest.
@@ -189,26 +163,14 @@ mod tests {
 
     #[test]
     fn requests_are_gathered_until_one_does_not_fit() {
-        let requests = || {
-            vec![
-                request(&["a", "b"], 1),
-                request(&["a"], 1),
-                request(&["a"], 1),
-            ]
-        };
+        let requests = || vec![request(&["a", "b"], 1), request(&["a"], 1), request(&["a"], 1)];
         assert_eq!(verdicts(requests()), ["0..2", "2..3", "full"]);
-        assert_eq!(
-            verdicts(vec![request(&["a"], 900), request(&["a"], 900)]),
-            ["0..1", "full"]
-        );
+        assert_eq!(verdicts(vec![request(&["a"], 900), request(&["a"], 900)]), ["0..1", "full"]);
     }
 
     #[test]
     fn a_request_larger_than_the_limits_gets_a_batch_of_its_own() {
-        assert_eq!(
-            verdicts(vec![request(&["a"; 5], 1), request(&["a"], 1)]),
-            ["0..5", "full"]
-        );
+        assert_eq!(verdicts(vec![request(&["a"; 5], 1), request(&["a"], 1)]), ["0..5", "full"]);
     }
 
     #[test]
@@ -231,13 +193,7 @@ mod tests {
     fn the_batch_is_as_safe_as_its_most_demanding_request() {
         let mut admission = Admission::new(LIMITS);
         for durability in [Durability::Memory, Durability::Fsync, Durability::Os] {
-            admission.admit(
-                Request {
-                    durability,
-                    ..request(&["a"], 1)
-                },
-                |_| None,
-            );
+            admission.admit(Request { durability, ..request(&["a"], 1) }, |_| None);
         }
         let (durability, events) = admission.into_batch();
         assert_eq!((durability, events.len()), (Durability::Fsync, 3));

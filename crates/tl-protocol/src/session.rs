@@ -111,13 +111,7 @@ impl<E> Session<E> {
             last_sent: now,
             outputs: VecDeque::new(),
         };
-        session.send(
-            now,
-            ServerFrame::Welcome {
-                session: opening.session,
-                heartbeat,
-            },
-        );
+        session.send(now, ServerFrame::Welcome { session: opening.session, heartbeat });
         session
     }
 
@@ -127,10 +121,7 @@ impl<E> Session<E> {
         let is_first = std::mem::take(&mut self.is_first_frame);
         match frame {
             Err(error) => self.refuse(now, About::Session, error),
-            Ok(ClientFrame::Credit {
-                subscription,
-                events,
-            }) => {
+            Ok(ClientFrame::Credit { subscription, events }) => {
                 self.handle_credit(now, subscription, events);
             }
             Ok(ClientFrame::Hello { .. }) if is_first => {}
@@ -166,13 +157,7 @@ impl<E> Session<E> {
                 if let Some(subscription) = self.subscription_mut(id) {
                     subscription.at = Some(at);
                     let at = self.position(at);
-                    self.send(
-                        now,
-                        ServerFrame::Subscribed {
-                            subscription: id,
-                            at,
-                        },
-                    );
+                    self.send(now, ServerFrame::Subscribed { subscription: id, at });
                 }
             }
             Err(error) => self.handle_ended(now, id, error),
@@ -192,14 +177,10 @@ impl<E> Session<E> {
         };
         subscription.at = Some(position);
         let frame = match delivery {
-            Delivery::CaughtUp { at } => ServerFrame::CaughtUp {
-                subscription: id,
-                at: self.position(at),
-            },
-            Delivery::Events(events) => ServerFrame::Events {
-                subscription: id,
-                events,
-            },
+            Delivery::CaughtUp { at } => {
+                ServerFrame::CaughtUp { subscription: id, at: self.position(at) }
+            }
+            Delivery::Events(events) => ServerFrame::Events { subscription: id, events },
             Delivery::Gap(gap) => ServerFrame::Gap {
                 subscription: id,
                 after: self.position(gap.after),
@@ -241,13 +222,7 @@ impl<E> Session<E> {
             return;
         }
         let places = self.places();
-        self.send(
-            now,
-            ServerFrame::GoingAway {
-                reconnect_after,
-                places,
-            },
-        );
+        self.send(now, ServerFrame::GoingAway { reconnect_after, places });
         self.state = State::Draining { until: now + grace };
         self.close_if_drained(now);
     }
@@ -278,11 +253,7 @@ impl<E> Session<E> {
 
     /// When [`handle_timeout`](Self::handle_timeout) has something to do.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let heard = if self.is_probed {
-            self.dead_at()
-        } else {
-            self.probe_at()
-        };
+        let heard = if self.is_probed { self.dead_at() } else { self.probe_at() };
         let alive = heard.min(self.heartbeat_at());
         match self.state {
             State::Open => Some(alive),
@@ -298,10 +269,7 @@ impl<E> Session<E> {
 
     fn handle_credit(&mut self, now: Instant, id: SubscriptionId, events: u64) {
         match self.subscription_mut(id) {
-            Some(_) => self.outputs.push_back(Output::Allow {
-                subscription: id,
-                events,
-            }),
+            Some(_) => self.outputs.push_back(Output::Allow { subscription: id, events }),
             None => self.refuse_unknown(now, id),
         }
     }
@@ -338,17 +306,10 @@ impl<E> Session<E> {
         let Some(subscription) = self.remove(id) else {
             return self.refuse_unknown(now, id);
         };
-        self.outputs
-            .push_back(Output::Unsubscribe { subscription: id });
+        self.outputs.push_back(Output::Unsubscribe { subscription: id });
         if let Some(at) = subscription.at {
             let at = self.position(at);
-            self.send(
-                now,
-                ServerFrame::Unsubscribed {
-                    subscription: id,
-                    at,
-                },
-            );
+            self.send(now, ServerFrame::Unsubscribed { subscription: id, at });
         }
     }
 
@@ -383,32 +344,21 @@ impl<E> Session<E> {
     }
 
     fn remove(&mut self, id: SubscriptionId) -> Option<Subscription> {
-        let index = self
-            .subscriptions
-            .iter()
-            .position(|subscription| subscription.id == id)?;
+        let index = self.subscriptions.iter().position(|subscription| subscription.id == id)?;
         Some(self.subscriptions.swap_remove(index))
     }
 
     fn subscription_mut(&mut self, id: SubscriptionId) -> Option<&mut Subscription> {
-        self.subscriptions
-            .iter_mut()
-            .find(|subscription| subscription.id == id)
+        self.subscriptions.iter_mut().find(|subscription| subscription.id == id)
     }
 
     fn places(&self) -> Vec<(SubscriptionId, Position)> {
-        let begun = self
-            .subscriptions
-            .iter()
-            .filter_map(|it| Some((it.id, it.at?)));
+        let begun = self.subscriptions.iter().filter_map(|it| Some((it.id, it.at?)));
         begun.map(|(id, at)| (id, self.position(at))).collect()
     }
 
     fn position(&self, offset: Offset) -> Position {
-        Position {
-            epoch: self.epoch,
-            offset,
-        }
+        Position { epoch: self.epoch, offset }
     }
 
     fn heartbeat_at(&self) -> Instant {

@@ -73,6 +73,19 @@ pub struct PageRead<E> {
     pub events: Vec<(Offset, E)>,
     /// Nothing of the selection up to here is missing from the page.
     pub read_to: Offset,
+    /// Whether the log had nothing more.
+    pub reached_end: bool,
+}
+
+/// What was found in the tail.
+#[derive(Clone, Debug)]
+pub struct TailRead<E> {
+    /// The events with their offsets; an ephemeral one has none.
+    pub events: Vec<(Option<Offset>, E)>,
+    /// The offset up to which the tail was looked through.
+    pub seen_to: Offset,
+    /// Whether the tail had nothing more.
+    pub reached_end: bool,
 }
 
 /// How many events the subscriber still allows.
@@ -93,13 +106,7 @@ enum Phase {
 impl Subscription {
     /// A subscription to what comes behind an offset.
     pub fn new(after: Offset, credit: Credit) -> Self {
-        Self {
-            position: after,
-            delivered: after,
-            phase: Phase::CatchingUp,
-            credit,
-            is_new: true,
-        }
+        Self { position: after, delivered: after, phase: Phase::CatchingUp, credit, is_new: true }
     }
 
     /// Allows so many more events.
@@ -118,31 +125,22 @@ impl Subscription {
             self.position = self.position.max(gap.through);
             self.delivered = self.delivered.max(gap.through);
         }
-        let events = page
-            .events
-            .into_iter()
-            .map(|(offset, event)| (Some(offset), event));
+        let events = page.events.into_iter().map(|(offset, event)| (Some(offset), event));
         deliveries.extend(self.deliver(events));
         self.position = self.position.max(page.read_to);
         if self.position.next() >= tail_from {
             self.phase = Phase::Live;
-            if std::mem::take(&mut self.is_new) {
-                deliveries.push(Delivery::CaughtUp { at: self.position });
-            }
+            deliveries.extend(self.catch_up(page.reached_end));
         }
         deliveries
     }
 
-    /// Takes in events of the tail; an ephemeral one has no offset. `seen_to` is the offset up to
-    /// which the tail was looked through.
-    pub fn handle_tail<E>(
-        &mut self,
-        events: impl IntoIterator<Item = (Option<Offset>, E)>,
-        seen_to: Offset,
-    ) -> Option<Delivery<E>> {
-        let delivery = self.deliver(events);
-        self.position = self.position.max(seen_to);
-        delivery
+    /// Takes in what was found in the tail. Returns what to tell the subscriber, in order.
+    pub fn handle_tail<E>(&mut self, read: TailRead<E>) -> impl Iterator<Item = Delivery<E>> {
+        let events = self.deliver(read.events);
+        self.position = self.position.max(read.seen_to);
+        let caught_up = self.catch_up(read.reached_end);
+        events.into_iter().chain(caught_up)
     }
 
     /// The tail no longer covers the position: back to the log.
@@ -158,10 +156,7 @@ impl Subscription {
             Credit::Unlimited => events_max,
         };
         match self.phase {
-            Phase::CatchingUp => Step::ReadLog {
-                after: self.position,
-                events_max,
-            },
+            Phase::CatchingUp => Step::ReadLog { after: self.position, events_max },
             Phase::Live => Step::ReadTail { events_max },
         }
     }
@@ -171,6 +166,11 @@ impl Subscription {
         self.position
     }
 
+    fn catch_up<E>(&mut self, reached_end: bool) -> Option<Delivery<E>> {
+        let is_first_time = reached_end && std::mem::take(&mut self.is_new);
+        is_first_time.then_some(Delivery::CaughtUp { at: self.position })
+    }
+
     fn deliver<E>(
         &mut self,
         events: impl IntoIterator<Item = (Option<Offset>, E)>,
@@ -178,11 +178,7 @@ impl Subscription {
         let deliver = |(offset, event): (Option<Offset>, E)| {
             let previous = self.delivered;
             self.delivered = offset.unwrap_or(previous);
-            Delivered {
-                event,
-                offset: self.delivered,
-                previous,
-            }
+            Delivered { event, offset: self.delivered, previous }
         };
         let delivered: Vec<_> = events.into_iter().map(deliver).collect();
         self.position = self.position.max(self.delivered);
@@ -204,15 +200,12 @@ mod tests {
     }
 
     fn page(offsets: &[u64], read_to: u64) -> PageRead<u64> {
-        let events = offsets
-            .iter()
-            .map(|offset| (at(*offset), *offset))
-            .collect();
-        PageRead {
-            gap: None,
-            events,
-            read_to: at(read_to),
-        }
+        let events = offsets.iter().map(|offset| (at(*offset), *offset)).collect();
+        PageRead { gap: None, events, read_to: at(read_to), reached_end: true }
+    }
+
+    fn taken(events: Vec<(Option<Offset>, u64)>, seen_to: u64) -> TailRead<u64> {
+        TailRead { events, seen_to: at(seen_to), reached_end: true }
     }
 
     fn delivered(links: &[(u64, u64)]) -> Delivery<u64> {
@@ -227,68 +220,51 @@ mod tests {
     #[test]
     fn events_then_caught_up_then_live() {
         let mut subscription = Subscription::new(at(2), Credit::Unlimited);
-        assert_eq!(
-            subscription.step(10),
-            Step::ReadLog {
-                after: at(2),
-                events_max: 10
-            }
-        );
+        assert_eq!(subscription.step(10), Step::ReadLog { after: at(2), events_max: 10 });
         assert_eq!(
             subscription.handle_page(page(&[3, 5], 5), at(9)),
             [delivered(&[(2, 3), (3, 5)])]
         );
-        assert_eq!(
-            subscription.step(10),
-            Step::ReadLog {
-                after: at(5),
-                events_max: 10
-            }
-        );
+        assert_eq!(subscription.step(10), Step::ReadLog { after: at(5), events_max: 10 });
         let last = subscription.handle_page(page(&[6], 8), at(9));
-        assert_eq!(
-            last,
-            [delivered(&[(5, 6)]), Delivery::CaughtUp { at: at(8) }]
-        );
+        assert_eq!(last, [delivered(&[(5, 6)]), Delivery::CaughtUp { at: at(8) }]);
         assert_eq!(subscription.step(10), Step::ReadTail { events_max: 10 });
-        let live = subscription.handle_tail([(Some(at(9)), 9)], at(12));
-        assert_eq!(live, Some(delivered(&[(6, 9)])));
-        assert_eq!(
-            subscription.position(),
-            at(12),
-            "what was not selected has been passed"
-        );
+        let live: Vec<_> = subscription.handle_tail(taken(vec![(Some(at(9)), 9)], 12)).collect();
+        assert_eq!(live, [delivered(&[(6, 9)])]);
+        assert_eq!(subscription.position(), at(12), "what was not selected has been passed");
+    }
+
+    #[test]
+    fn caught_up_is_told_when_nothing_is_left_and_not_before() {
+        let mut subscription = Subscription::new(at(0), Credit::Unlimited);
+        let limited = PageRead { reached_end: false, ..page(&[1, 2], 2) };
+        assert_eq!(subscription.handle_page(limited, at(1)), [delivered(&[(0, 1), (1, 2)])]);
+        assert_eq!(subscription.step(10), Step::ReadTail { events_max: 10 });
+        let limited = TailRead { reached_end: false, ..taken(vec![(Some(at(3)), 3)], 3) };
+        let told: Vec<_> = subscription.handle_tail(limited).collect();
+        assert_eq!(told, [delivered(&[(2, 3)])]);
+        let told: Vec<_> = subscription.handle_tail(taken(Vec::new(), 4)).collect();
+        assert_eq!(told, [Delivery::CaughtUp { at: at(4) }]);
     }
 
     #[test]
     fn an_ephemeral_event_carries_the_place_before_it() {
         let mut subscription = Subscription::new(at(0), Credit::Unlimited);
         subscription.handle_page(page(&[], 0), at(1));
-        let events = [(None, 100), (Some(at(1)), 1), (None, 101)];
-        let Some(Delivery::Events(events)) = subscription.handle_tail(events, at(1)) else {
+        let events = vec![(None, 100), (Some(at(1)), 1), (None, 101)];
+        let Some(Delivery::Events(events)) = subscription.handle_tail(taken(events, 1)).next()
+        else {
             panic!("events are delivered");
         };
-        let places: Vec<_> = events
-            .iter()
-            .map(|e| (e.previous.get(), e.offset.get()))
-            .collect();
+        let places: Vec<_> = events.iter().map(|e| (e.previous.get(), e.offset.get())).collect();
         assert_eq!(places, [(0, 0), (0, 1), (1, 1)]);
     }
 
     #[test]
     fn a_gap_is_told_first_and_moves_the_chain_behind_itself() {
         let mut subscription = Subscription::new(at(2), Credit::Unlimited);
-        let gap = Gap {
-            after: at(2),
-            through: at(7),
-        };
-        let told = subscription.handle_page(
-            PageRead {
-                gap: Some(gap),
-                ..page(&[8], 8)
-            },
-            at(100),
-        );
+        let gap = Gap { after: at(2), through: at(7) };
+        let told = subscription.handle_page(PageRead { gap: Some(gap), ..page(&[8], 8) }, at(100));
         assert_eq!(told, [Delivery::Gap(gap), delivered(&[(7, 8)])]);
     }
 
@@ -297,17 +273,8 @@ mod tests {
         let mut subscription = Subscription::new(at(0), Credit::Unlimited);
         subscription.handle_page(page(&[], 0), at(1));
         subscription.handle_behind();
-        assert_eq!(
-            subscription.step(5),
-            Step::ReadLog {
-                after: at(0),
-                events_max: 5
-            }
-        );
-        assert_eq!(
-            subscription.handle_page(page(&[1], 1), at(2)),
-            [delivered(&[(0, 1)])]
-        );
+        assert_eq!(subscription.step(5), Step::ReadLog { after: at(0), events_max: 5 });
+        assert_eq!(subscription.handle_page(page(&[1], 1), at(2)), [delivered(&[(0, 1)])]);
     }
 
     #[test]
@@ -315,16 +282,10 @@ mod tests {
         let mut subscription = Subscription::new(at(0), Credit::Events(0));
         assert_eq!(subscription.step(10), Step::AwaitCredit);
         subscription.allow(3);
-        assert_eq!(
-            subscription.step(10),
-            Step::ReadLog {
-                after: at(0),
-                events_max: 3
-            }
-        );
+        assert_eq!(subscription.step(10), Step::ReadLog { after: at(0), events_max: 3 });
         subscription.handle_page(page(&[1, 2], 2), at(3));
         assert_eq!(subscription.step(10), Step::ReadTail { events_max: 1 });
-        subscription.handle_tail([(Some(at(3)), 3)], at(3));
+        assert_eq!(subscription.handle_tail(taken(vec![(Some(at(3)), 3)], 3)).count(), 1);
         assert_eq!(subscription.step(10), Step::AwaitCredit);
         subscription.allow(u64::MAX);
         subscription.allow(u64::MAX);
@@ -362,8 +323,8 @@ mod tests {
                             .take(events_max)
                             .map(|offset| (Some(at(offset)), offset))
                             .collect();
-                        let seen_to = events.last().map_or(at(first - 1), |(o, _)| o.unwrap());
-                        Vec::from_iter(subscription.handle_tail(events, seen_to))
+                        let seen_to = events.last().map_or(first - 1, |(_, offset)| *offset);
+                        subscription.handle_tail(taken(events, seen_to)).collect()
                     }
                 };
                 for delivery in deliveries {

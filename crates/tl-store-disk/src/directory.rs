@@ -76,26 +76,14 @@ impl Directory {
         };
         let journal = path.join(JOURNAL_DIRECTORY);
         std::fs::create_dir_all(&journal).map_err(at(&journal))?;
-        Ok(Self {
-            epoch,
-            journal,
-            _lock: lock,
-        })
+        Ok(Self { epoch, journal, _lock: lock })
     }
 }
 
 fn lock(directory: &Path) -> Result<File, DirectoryError> {
     let path = directory.join(LOCK_FILE);
-    let at = |source| DirectoryError::Io {
-        path: path.clone(),
-        source,
-    };
-    let file = File::options()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(&path)
-        .map_err(at)?;
+    let at = |source| DirectoryError::Io { path: path.clone(), source };
+    let file = File::options().write(true).create(true).truncate(false).open(&path).map_err(at)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(DirectoryError::Locked(directory.to_owned())),
@@ -115,10 +103,8 @@ fn is_unused(directory: &Path) -> io::Result<bool> {
 }
 
 fn read_format(directory: &Path, path: &Path) -> Result<Epoch, DirectoryError> {
-    let text = std::fs::read_to_string(path).map_err(|source| DirectoryError::Io {
-        path: path.to_owned(),
-        source,
-    })?;
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| DirectoryError::Io { path: path.to_owned(), source })?;
     let unreadable = || DirectoryError::Unreadable(path.to_owned());
     let mut lines = text.lines();
     if lines.next() != Some(TITLE) {
@@ -129,27 +115,18 @@ fn read_format(directory: &Path, path: &Path) -> Result<Epoch, DirectoryError> {
     match version.ok_or_else(unreadable)? {
         VERSION => {}
         found => {
-            return Err(DirectoryError::Newer {
-                path: directory.to_owned(),
-                found,
-            });
+            return Err(DirectoryError::Newer { path: directory.to_owned(), found });
         }
     }
     let epoch = field(lines.next(), "epoch").and_then(|hex| u64::from_str_radix(&hex, 16).ok());
-    epoch
-        .and_then(|epoch| Epoch::try_from(epoch).ok())
-        .ok_or_else(unreadable)
+    epoch.and_then(|epoch| Epoch::try_from(epoch).ok()).ok_or_else(unreadable)
 }
 
 /// The file appears whole or not at all.
 fn write_format(directory: &Path, epoch: Epoch) -> io::Result<()> {
     let new = directory.join(NEW_FORMAT_FILE);
     let mut file = File::create(&new)?;
-    write!(
-        file,
-        "{TITLE}\nversion {VERSION}\nepoch {:015x}\n",
-        epoch.get()
-    )?;
+    write!(file, "{TITLE}\nversion {VERSION}\nepoch {:015x}\n", epoch.get())?;
     file.sync_all()?;
     std::fs::rename(&new, directory.join(FORMAT_FILE))?;
     File::open(directory)?.sync_all()
@@ -201,16 +178,10 @@ mod tests {
         drop(open(home.path()).expect("opens"));
         let write = |text: &str| std::fs::write(home.path().join(FORMAT_FILE), text);
         write("throughline store\nversion 99\nepoch 1\n").expect("writes");
-        assert!(matches!(
-            open(home.path()),
-            Err(DirectoryError::Newer { found: 99, .. })
-        ));
+        assert!(matches!(open(home.path()), Err(DirectoryError::Newer { found: 99, .. })));
         for damaged in ["", "x", "throughline store\nversion 1\nepoch zz\n"] {
             write(damaged).expect("writes");
-            assert!(
-                matches!(open(home.path()), Err(DirectoryError::Unreadable(_))),
-                "{damaged}"
-            );
+            assert!(matches!(open(home.path()), Err(DirectoryError::Unreadable(_))), "{damaged}");
         }
     }
 

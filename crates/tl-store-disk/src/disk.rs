@@ -71,21 +71,14 @@ impl Disk for RealDisk {
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(self.directory.join(name))?;
+        let file = OpenOptions::new().read(true).write(true).open(self.directory.join(name))?;
         Ok(Arc::new(RealFile(file)))
     }
 
     fn create(&self, name: &str, len: u64) -> io::Result<Arc<dyn DiskFile>> {
         let path = self.directory.join(name);
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .open(path)?;
+        let file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)?;
         // Zeros are written, not just allocated: only then does a later sync have no metadata to
         // update, which makes it up to twice as fast.
         let zeros = vec![0; ZEROS_BYTES.min(len as usize)];

@@ -53,12 +53,7 @@ impl SegmentHeader {
         let start = out.len();
         out.extend_from_slice(&SEGMENT_MAGIC);
         out.extend_from_slice(&[0; 8]);
-        for number in [
-            self.epoch.get(),
-            self.number,
-            self.generation,
-            self.follows.get(),
-        ] {
+        for number in [self.epoch.get(), self.number, self.generation, self.follows.get()] {
             out.extend_from_slice(&number.to_le_bytes());
         }
         let crc = crc32c::crc32c(&out[start + 12..]);
@@ -171,16 +166,7 @@ pub(crate) fn read_record(bytes: &Bytes) -> Option<(LoggedEvent, usize)> {
     let event = Event::from_encoded(bytes.slice(header.channel.end..length)).ok()?;
     let (offset, previous) = (header.offset, header.previous);
     let logged_at_ms = header.logged_at_ms;
-    Some((
-        LoggedEvent {
-            offset,
-            previous,
-            logged_at_ms,
-            channel,
-            event,
-        },
-        length,
-    ))
+    Some((LoggedEvent { offset, previous, logged_at_ms, channel, event }, length))
 }
 
 /// What the event of a record of this length [costs](LoggedEvent::cost).
@@ -213,15 +199,7 @@ pub(crate) fn read_record_header(bytes: &[u8]) -> Option<(RecordHeader, usize)> 
     let logged_at_ms = fields.u64()?;
     let channel = RECORD_HEADER_BYTES..RECORD_HEADER_BYTES + usize::from(fields.take::<1>()?[0]);
     (channel.end <= length).then_some(())?;
-    Some((
-        RecordHeader {
-            offset,
-            previous,
-            logged_at_ms,
-            channel,
-        },
-        length,
-    ))
+    Some((RecordHeader { offset, previous, logged_at_ms, channel }, length))
 }
 
 /// Reads fixed fields one after the other.
@@ -250,26 +228,15 @@ mod tests {
     use super::*;
 
     fn new_event(data: &[u8]) -> NewEvent {
-        let event = Event::builder("1", "/s", "t")
-            .data(data)
-            .build()
-            .expect("legal");
-        NewEvent {
-            channel: Channel::parse("a.b").expect("channel"),
-            event,
-        }
+        let event = Event::builder("1", "/s", "t").data(data).build().expect("legal");
+        NewEvent { channel: Channel::parse("a.b").expect("channel"), event }
     }
 
     #[test]
     fn headers_come_back_as_they_were() {
         let epoch = Epoch::from_random(1 << 50);
         let follows = Offset::new(5);
-        let segment = SegmentHeader {
-            epoch,
-            number: 3,
-            generation: 4,
-            follows,
-        };
+        let segment = SegmentHeader { epoch, number: 3, generation: 4, follows };
         let mut bytes = Vec::new();
         segment.write(&mut bytes);
         assert_eq!(bytes.len(), SEGMENT_HEADER_BYTES);
@@ -310,10 +277,7 @@ mod tests {
         for bit in 0..record.len() * 8 {
             let mut damaged = record.clone();
             damaged[bit / 8] ^= 1 << (bit % 8);
-            assert!(
-                read_record(&Bytes::from(damaged)).is_none(),
-                "record bit {bit}"
-            );
+            assert!(read_record(&Bytes::from(damaged)).is_none(), "record bit {bit}");
         }
         for bit in 0..header.len() * 8 {
             let mut damaged = header.clone();

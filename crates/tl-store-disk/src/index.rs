@@ -68,27 +68,19 @@ struct Unwritten {
 pub(crate) struct Plan {
     pub(crate) gap: Option<Gap>,
     pub(crate) read_to: Offset,
+    pub(crate) reached_end: bool,
     pub(crate) pieces: Vec<Piece>,
 }
 
 /// A record, or several that lie one behind the other.
 pub(crate) enum Piece {
-    Disk {
-        file: Arc<dyn DiskFile>,
-        position: u32,
-        length: u32,
-        first: Offset,
-    },
+    Disk { file: Arc<dyn DiskFile>, position: u32, length: u32, first: Offset },
     Memory(Bytes),
 }
 
 impl Index {
     pub(crate) fn new() -> Self {
-        Self {
-            head: Offset::FIRST,
-            tail: Offset::FIRST,
-            ..Self::default()
-        }
+        Self { head: Offset::FIRST, tail: Offset::FIRST, ..Self::default() }
     }
 
     // The writer's side
@@ -96,13 +88,7 @@ impl Index {
     /// Adds a segment behind all others. `follows` is where what came before it ended.
     pub(crate) fn push_segment(&mut self, number: u64, file: Arc<dyn DiskFile>, follows: Offset) {
         let places = Vec::new();
-        self.segments.push_back(SegmentIndex {
-            number,
-            file,
-            follows,
-            newest_ms: 0,
-            places,
-        });
+        self.segments.push_back(SegmentIndex { number, file, follows, newest_ms: 0, places });
     }
 
     /// The channel's id, and the offset its next event is to name as the one before it.
@@ -125,10 +111,7 @@ impl Index {
         channel.bytes += u64::from(place.length);
         channel.linked = place.offset;
         channel.last_logged_at_ms = logged_at_ms;
-        let segment = self
-            .segments
-            .back_mut()
-            .expect("a segment is pushed before its events");
+        let segment = self.segments.back_mut().expect("a segment is pushed before its events");
         segment.newest_ms = segment.newest_ms.max(logged_at_ms);
         segment.places.push(place);
         if self.head == self.tail {
@@ -163,9 +146,7 @@ impl Index {
         let mut older = HashMap::new();
         let without_last = self.segments.len().saturating_sub(1);
         let candidates = self.segments.iter().take(without_last);
-        candidates
-            .take_while(|it| self.is_expired(it, rules, now_ms, &mut older))
-            .count()
+        candidates.take_while(|it| self.is_expired(it, rules, now_ms, &mut older)).count()
     }
 
     /// Forgets the oldest segments. Returns their numbers.
@@ -174,10 +155,7 @@ impl Index {
         for place in segments.iter().flat_map(|segment| &segment.places) {
             self.forget(place);
         }
-        let oldest = self
-            .segments
-            .iter()
-            .find_map(|segment| segment.places.first());
+        let oldest = self.segments.iter().find_map(|segment| segment.places.first());
         self.head = oldest.map_or(self.tail, |place| place.offset);
         segments.iter().map(|segment| segment.number).collect()
     }
@@ -185,19 +163,13 @@ impl Index {
     // The readers' side
 
     pub(crate) fn bounds(&self) -> Bounds {
-        Bounds {
-            head: self.head,
-            tail: self.tail,
-        }
+        Bounds { head: self.head, tail: self.tail }
     }
 
     pub(crate) fn last(&self, channel: &Channel) -> Option<LastLogged> {
         let channel = &self.channels[self.names.get(channel)?.0 as usize];
         let offset = *channel.offsets.back()?;
-        Some(LastLogged {
-            offset,
-            logged_at_ms: channel.last_logged_at_ms,
-        })
+        Some(LastLogged { offset, logged_at_ms: channel.last_logged_at_ms })
     }
 
     /// Finds the events of a page.
@@ -205,11 +177,7 @@ impl Index {
         let gap = self.gap(&read.selection, read.after);
         let wanted = read.events_max.saturating_add(1);
         let offsets = self.select(&read.selection, read.after, wanted);
-        let mut plan = Plan {
-            gap,
-            read_to: self.tail.previous().max(read.after),
-            pieces: vec![],
-        };
+        let mut plan = Plan { gap, read_to: read.after, reached_end: false, pieces: Vec::new() };
         let (mut events, mut bytes) = (0, 0);
         for offset in offsets {
             if events == read.events_max || bytes >= read.bytes_max {
@@ -222,6 +190,7 @@ impl Index {
             self.add_piece(&mut plan.pieces, segment, place);
         }
         plan.read_to = self.tail.previous().max(read.after);
+        plan.reached_end = true;
         plan
     }
 
@@ -232,13 +201,10 @@ impl Index {
         if after >= through {
             return None;
         }
-        let trimmed = selection
-            .patterns()
-            .iter()
-            .any(|pattern| match pattern.channel() {
-                Some(channel) => self.trimmed_to(&channel) > after,
-                None => true,
-            });
+        let trimmed = selection.patterns().iter().any(|pattern| match pattern.channel() {
+            Some(channel) => self.trimmed_to(&channel) > after,
+            None => true,
+        });
         trimmed.then_some(Gap { after, through })
     }
 
@@ -251,11 +217,8 @@ impl Index {
 
     /// The offsets of a selection behind a place, in order, at most so many.
     fn select(&self, selection: &Selection, after: Offset, count: usize) -> Vec<Offset> {
-        let channels: Option<Vec<_>> = selection
-            .patterns()
-            .iter()
-            .map(|pattern| pattern.channel())
-            .collect();
+        let channels: Option<Vec<_>> =
+            selection.patterns().iter().map(|pattern| pattern.channel()).collect();
         match channels {
             Some(channels) => self.select_channels(&channels, after, count),
             None => self.select_patterns(selection, after, count),
@@ -263,9 +226,7 @@ impl Index {
     }
 
     fn select_channels(&self, channels: &[Channel], after: Offset, count: usize) -> Vec<Offset> {
-        let known = channels
-            .iter()
-            .filter_map(|channel| self.names.get(channel));
+        let known = channels.iter().filter_map(|channel| self.names.get(channel));
         let mut offsets = Vec::new();
         for id in known {
             let channel = &self.channels[id.0 as usize].offsets;
@@ -283,58 +244,38 @@ impl Index {
         let mut matches: HashMap<ChannelId, bool> = HashMap::new();
         let segments = self.segments.range(self.segment_of(after.next())..);
         let places = segments.flat_map(|segment| {
-            let start = segment
-                .places
-                .partition_point(|place| place.offset <= after);
+            let start = segment.places.partition_point(|place| place.offset <= after);
             &segment.places[start..]
         });
         let is_selected = |place: &&Place| {
             let name = || &self.channels[place.channel.0 as usize].name;
-            *matches
-                .entry(place.channel)
-                .or_insert_with(|| selection.matches(name()))
+            *matches.entry(place.channel).or_insert_with(|| selection.matches(name()))
         };
-        places
-            .filter(is_selected)
-            .take(count)
-            .map(|place| place.offset)
-            .collect()
+        places.filter(is_selected).take(count).map(|place| place.offset).collect()
     }
 
     /// The segment that holds an offset, or would.
     fn segment_of(&self, offset: Offset) -> usize {
-        let behind = self
-            .segments
-            .partition_point(|segment| segment.follows <= offset);
+        let behind = self.segments.partition_point(|segment| segment.follows <= offset);
         behind.saturating_sub(1)
     }
 
     fn place(&self, offset: Offset) -> (&SegmentIndex, &Place) {
         let segment = &self.segments[self.segment_of(offset)];
-        let index = segment
-            .places
-            .partition_point(|place| place.offset < offset);
+        let index = segment.places.partition_point(|place| place.offset < offset);
         (segment, &segment.places[index])
     }
 
     /// Adds a record to what is to be read, joining it to the one before if they are neighbours.
     fn add_piece(&self, pieces: &mut Vec<Piece>, segment: &SegmentIndex, place: &Place) {
-        let is_last = self
-            .segments
-            .back()
-            .is_some_and(|last| last.number == segment.number);
+        let is_last = self.segments.back().is_some_and(|last| last.number == segment.number);
         let unwritten = &self.unwritten;
         if is_last && !unwritten.bytes.is_empty() && place.position >= unwritten.position {
             let start = (place.position - unwritten.position) as usize;
             let record = &unwritten.bytes[start..start + place.length as usize];
             return pieces.push(Piece::Memory(Bytes::copy_from_slice(record)));
         }
-        if let Some(Piece::Disk {
-            file,
-            position,
-            length,
-            ..
-        }) = pieces.last_mut()
+        if let Some(Piece::Disk { file, position, length, .. }) = pieces.last_mut()
             && Arc::ptr_eq(file, &segment.file)
             && *position + *length == place.position
             && *length < PIECE_BYTES
@@ -344,12 +285,7 @@ impl Index {
         }
         let (file, first) = (segment.file.clone(), place.offset);
         let (position, length) = (place.position, place.length);
-        pieces.push(Piece::Disk {
-            file,
-            position,
-            length,
-            first,
-        });
+        pieces.push(Piece::Disk { file, position, length, first });
     }
 
     // Below both

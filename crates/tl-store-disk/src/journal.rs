@@ -87,14 +87,7 @@ pub(crate) struct Parts {
 
 impl Journal {
     pub(crate) fn new(parts: Parts, resume: Resume) -> Self {
-        let Parts {
-            disk,
-            spares,
-            index,
-            epoch,
-            segment_bytes,
-            generations,
-        } = parts;
+        let Parts { disk, spares, index, epoch, segment_bytes, generations } = parts;
         let next = resume.end.max(resume.reserved_to);
         index.write().skip_to(next);
         Self {
@@ -190,21 +183,14 @@ impl Journal {
     fn make_room(&mut self, batch: &Batch) -> Result<(), AppendError> {
         let records: usize = batch.events.iter().map(record_length).sum();
         let needed = (BATCH_HEADER_BYTES + records).next_multiple_of(8) as u64;
-        if self
-            .active
-            .as_ref()
-            .is_some_and(|active| active.position + needed <= active.len)
-        {
+        if self.active.as_ref().is_some_and(|active| active.position + needed <= active.len) {
             return Ok(());
         }
         if self.active.is_some() && self.durable_to != self.follows {
             self.stop_on_error(Self::sync)?;
         }
         let is_full = |error: &io::Error| {
-            matches!(
-                error.kind(),
-                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
-            )
+            matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
         };
         match self.begin_segment(needed + SEGMENT_HEADER_BYTES as u64) {
             Err(error) if is_full(&error) => Err(AppendError::Full),
@@ -219,24 +205,10 @@ impl Journal {
         let generation = (self.generations)();
         let mut unwritten = Vec::new();
         let follows = self.follows;
-        SegmentHeader {
-            epoch: self.epoch,
-            number,
-            generation,
-            follows,
-        }
-        .write(&mut unwritten);
+        SegmentHeader { epoch: self.epoch, number, generation, follows }.write(&mut unwritten);
         let position = unwritten.len() as u64;
-        self.index
-            .write()
-            .push_segment(number, file.clone(), follows);
-        self.active = Some(Active {
-            len: file.size()?,
-            file,
-            generation,
-            position,
-            unwritten,
-        });
+        self.index.write().push_segment(number, file.clone(), follows);
+        self.active = Some(Active { len: file.size()?, file, generation, position, unwritten });
         self.next_number += 1;
         Ok(())
     }
@@ -267,12 +239,7 @@ impl Journal {
             let (channel, previous) = index.link(&new.channel, offset);
             let position = (base + out.len() as u64) as u32;
             let length = write_record(out, new, offset, previous, batch.logged_at_ms) as u32;
-            places.push(Place {
-                offset,
-                channel,
-                position,
-                length,
-            });
+            places.push(Place { offset, channel, position, length });
             appended.push(Appended { offset, previous });
         }
         drop(index);
@@ -302,9 +269,7 @@ impl Journal {
             return self.write();
         }
         let base = active.position - active.unwritten.len() as u64;
-        self.index
-            .write()
-            .hold_unwritten(base as u32, &active.unwritten);
+        self.index.write().hold_unwritten(base as u32, &active.unwritten);
         Ok(())
     }
 

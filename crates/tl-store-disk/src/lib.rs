@@ -60,10 +60,7 @@ impl Options {
     /// Segments of 64 MiB: large enough that going on to the next is rare, small enough that little
     /// is kept longer than it must be.
     pub fn new(directory: impl Into<PathBuf>) -> Self {
-        Self {
-            directory: directory.into(),
-            segment_bytes: 64 * 1024 * 1024,
-        }
+        Self { directory: directory.into(), segment_bytes: 64 * 1024 * 1024 }
     }
 }
 
@@ -87,10 +84,7 @@ impl DiskStore {
         let epoch = directory.epoch;
         let generations = Box::new(random);
         let store = Self::open_on(disk, epoch, options.segment_bytes, generations)?;
-        Ok(Self {
-            _directory: Some(directory),
-            ..store
-        })
+        Ok(Self { _directory: Some(directory), ..store })
     }
 
     /// Opens the journal on any disk. `generations` draws random numbers.
@@ -105,21 +99,9 @@ impl DiskStore {
         let spares = Arc::new(Spares::new(&*disk, segment_bytes).map_err(RecoveryError::Io)?);
         let index = Arc::new(SharedIndex::new(index));
         let (disk, shared) = (disk.clone(), index.clone());
-        let parts = Parts {
-            disk,
-            spares,
-            index: shared,
-            epoch,
-            segment_bytes,
-            generations,
-        };
+        let parts = Parts { disk, spares, index: shared, epoch, segment_bytes, generations };
         let writer = Writer::start(Journal::new(parts, resume)).map_err(RecoveryError::Io)?;
-        Ok(Self {
-            epoch,
-            index,
-            writer,
-            _directory: None,
-        })
+        Ok(Self { epoch, index, writer, _directory: None })
     }
 }
 
@@ -136,7 +118,7 @@ impl LogStore for DiskStore {
         Box::pin(self.writer.append(batch))
     }
 
-    fn read(&self, read: Read) -> BoxFuture<'_, Result<Page, ReadError>> {
+    fn read(&self, read: Read) -> BoxFuture<'static, Result<Page, ReadError>> {
         let plan = self.index.read().plan(&read);
         Box::pin(reader::read(plan))
     }

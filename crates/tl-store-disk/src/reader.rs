@@ -10,27 +10,13 @@ use crate::index::{Piece, Plan};
 
 /// Reads the pieces of a plan. Files are read on a thread where blocking is allowed.
 pub(crate) async fn read(plan: Plan) -> Result<Page, ReadError> {
-    let Plan {
-        gap,
-        read_to,
-        pieces,
-    } = plan;
+    let Plan { gap, read_to, reached_end, pieces } = plan;
     if pieces.is_empty() {
-        return Ok(Page {
-            gap,
-            events: Vec::new(),
-            read_to,
-        });
+        return Ok(Page { gap, events: Vec::new(), read_to, reached_end });
     }
     let load = tokio::task::spawn_blocking(move || load(&pieces));
-    let events = load
-        .await
-        .map_err(|error| ReadError::Io(error.to_string()))??;
-    Ok(Page {
-        gap,
-        events,
-        read_to,
-    })
+    let events = load.await.map_err(|error| ReadError::Io(error.to_string()))??;
+    Ok(Page { gap, events, read_to, reached_end })
 }
 
 fn load(pieces: &[Piece]) -> Result<Vec<LoggedEvent>, ReadError> {
@@ -38,12 +24,7 @@ fn load(pieces: &[Piece]) -> Result<Vec<LoggedEvent>, ReadError> {
     for piece in pieces {
         match piece {
             Piece::Memory(record) => parse(record.clone(), Offset::START, &mut events)?,
-            Piece::Disk {
-                file,
-                position,
-                length,
-                first,
-            } => {
+            Piece::Disk { file, position, length, first } => {
                 let mut buffer = vec![0; *length as usize];
                 file.read_at(&mut buffer, u64::from(*position))
                     .map_err(|error| ReadError::Io(error.to_string()))?;

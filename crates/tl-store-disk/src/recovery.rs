@@ -56,19 +56,12 @@ pub(crate) fn recover(
     epoch: Epoch,
     index: &mut Index,
 ) -> Result<Resume, RecoveryError> {
-    let mut numbers: Vec<u64> = disk
-        .list()?
-        .iter()
-        .filter_map(|it| segment_number(it))
-        .collect();
+    let mut numbers: Vec<u64> = disk.list()?.iter().filter_map(|it| segment_number(it)).collect();
     numbers.sort_unstable();
     let mut reader = Reader::new(index);
     let mut active = None;
     let mut next_number = FIRST_SEGMENT;
-    for (&number, expected) in numbers
-        .iter()
-        .zip(numbers.first().copied().unwrap_or_default()..)
-    {
+    for (&number, expected) in numbers.iter().zip(numbers.first().copied().unwrap_or_default()..) {
         let is_last = Some(&number) == numbers.last();
         if number != expected {
             return Err(RecoveryError::Missing(segment_name(expected)));
@@ -82,12 +75,7 @@ pub(crate) fn recover(
             None => return Err(damage(&segment, 0, reader.end())),
         }
     }
-    Ok(Resume {
-        active,
-        next_number,
-        end: reader.end(),
-        reserved_to: reader.reserved_to,
-    })
+    Ok(Resume { active, next_number, end: reader.end(), reserved_to: reader.reserved_to })
 }
 
 /// A segment read into memory.
@@ -102,11 +90,7 @@ impl Segment {
         let file = disk.open(&segment_name(number))?;
         let mut bytes = vec![0; file.size()? as usize];
         file.read_at(&mut bytes, 0)?;
-        Ok(Self {
-            number,
-            file,
-            bytes: Bytes::from(bytes),
-        })
+        Ok(Self { number, file, bytes: Bytes::from(bytes) })
     }
 
     /// The header, unless the file has not been begun under its present name.
@@ -143,12 +127,7 @@ struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     fn new(index: &'a mut Index) -> Self {
-        Self {
-            index,
-            end: None,
-            reserved_to: Offset::FIRST,
-            reached: None,
-        }
+        Self { index, end: None, reserved_to: Offset::FIRST, reached: None }
     }
 
     fn end(&self) -> Offset {
@@ -163,8 +142,7 @@ impl<'a> Reader<'a> {
         is_last: bool,
     ) -> Result<Option<Active>, RecoveryError> {
         self.check_reached(header.follows)?;
-        self.index
-            .push_segment(segment.number, segment.file.clone(), header.follows);
+        self.index.push_segment(segment.number, segment.file.clone(), header.follows);
         self.end = Some(header.follows);
         let mut position = SEGMENT_HEADER_BYTES;
         while let Some(batch) = self.batch(&segment, position, header.generation) {
@@ -184,13 +162,7 @@ impl<'a> Reader<'a> {
         if later.is_empty() {
             let (len, position) = (segment.file.size()?, position as u64);
             let (file, generation) = (segment.file, header.generation);
-            return Ok(Some(Active {
-                file,
-                generation,
-                len,
-                position,
-                unwritten: Vec::new(),
-            }));
+            return Ok(Some(Active { file, generation, len, position, unwritten: Vec::new() }));
         }
         cut(&segment, position, end)?;
         Ok(None)
@@ -201,11 +173,7 @@ impl<'a> Reader<'a> {
         match (self.end, &self.reached) {
             (Some(end), Some((segment, position))) if end != follows => {
                 let (segment, position) = (segment.clone(), *position);
-                Err(RecoveryError::Damaged {
-                    segment,
-                    position,
-                    offset: end,
-                })
+                Err(RecoveryError::Damaged { segment, position, offset: end })
             }
             _ => Ok(()),
         }
@@ -232,12 +200,7 @@ impl<'a> Reader<'a> {
             if let Ok(channel) = Channel::from_shared(segment.slice(name)) {
                 let (channel, _) = self.index.link(&channel, record.offset);
                 let (position, length) = (position as u32, length as u32);
-                let place = Place {
-                    offset: record.offset,
-                    channel,
-                    position,
-                    length,
-                };
+                let place = Place { offset: record.offset, channel, position, length };
                 self.index.push(place, record.previous, record.logged_at_ms);
             }
             position += length;
@@ -249,11 +212,7 @@ impl<'a> Reader<'a> {
 
 fn damage(segment: &Segment, position: usize, offset: Offset) -> RecoveryError {
     let (segment, position) = (segment_name(segment.number), position as u64);
-    RecoveryError::Damaged {
-        segment,
-        position,
-        offset,
-    }
+    RecoveryError::Damaged { segment, position, offset }
 }
 
 /// Ends a segment where its last whole batch ends. The file is not written to any more, so nothing

@@ -38,10 +38,7 @@ impl Spares {
             true if disk.open(SPARE_NAME)?.size()? == len => State::Ready,
             _ => State::None,
         };
-        Ok(Self {
-            len,
-            state: Mutex::new(state),
-        })
+        Ok(Self { len, state: Mutex::new(state) })
     }
 
     /// Whether there is no spare, and none in the making.

@@ -65,18 +65,10 @@ impl SimulatedDisk {
                     page.copy_from_slice(new);
                 }
             }
-            let contents = Contents {
-                current: image.clone(),
-                durable: image,
-            };
+            let contents = Contents { current: image.clone(), durable: image };
             files.insert(name.clone(), Arc::new(Mutex::new(contents)));
         }
-        Self {
-            state: Arc::new(Mutex::new(State {
-                files,
-                faults: Faults::default(),
-            })),
-        }
+        Self { state: Arc::new(Mutex::new(State { files, faults: Faults::default() })) }
     }
 
     /// What the disk holds after the process alone has died: all that was written.
@@ -99,18 +91,11 @@ impl SimulatedDisk {
     }
 
     fn file(&self, contents: Arc<Mutex<Contents>>) -> Arc<dyn DiskFile> {
-        Arc::new(SimulatedFile {
-            contents,
-            disk: self.state.clone(),
-        })
+        Arc::new(SimulatedFile { contents, disk: self.state.clone() })
     }
 
     fn contents(&self, name: &str) -> io::Result<Arc<Mutex<Contents>>> {
-        self.state()
-            .files
-            .get(name)
-            .cloned()
-            .ok_or_else(|| io::ErrorKind::NotFound.into())
+        self.state().files.get(name).cloned().ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 }
 
@@ -129,10 +114,7 @@ impl Disk for SimulatedDisk {
             return Err(io::ErrorKind::StorageFull.into());
         }
         let zeros = vec![0; len as usize];
-        let contents = Contents {
-            current: zeros.clone(),
-            durable: zeros,
-        };
+        let contents = Contents { current: zeros.clone(), durable: zeros };
         let contents = Arc::new(Mutex::new(contents));
         state.files.insert(name.to_owned(), contents.clone());
         drop(state);
@@ -149,9 +131,7 @@ impl Disk for SimulatedDisk {
 
     fn remove(&self, name: &str) -> io::Result<()> {
         let removed = self.state().files.remove(name);
-        removed
-            .map(drop)
-            .ok_or_else(|| io::ErrorKind::NotFound.into())
+        removed.map(drop).ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 }
 

@@ -22,10 +22,7 @@ impl TempHome {
 
 impl Home for TempHome {
     fn open(&self) -> Arc<dyn LogStore> {
-        let options = Options {
-            segment_bytes: SEGMENT_BYTES,
-            ..Options::new(self.0.path())
-        };
+        let options = Options { segment_bytes: SEGMENT_BYTES, ..Options::new(self.0.path()) };
         Arc::new(DiskStore::open(&options).expect("opens"))
     }
 }
@@ -52,7 +49,7 @@ impl LogStore for Temporary {
     fn append(&self, batch: Batch) -> BoxFuture<'_, Result<Vec<Appended>, AppendError>> {
         self.store.append(batch)
     }
-    fn read(&self, read: Read) -> BoxFuture<'_, Result<Page, ReadError>> {
+    fn read(&self, read: Read) -> BoxFuture<'static, Result<Page, ReadError>> {
         self.store.read(read)
     }
     fn last(&self, channel: &Channel) -> Option<LastLogged> {

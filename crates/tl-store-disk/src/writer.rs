@@ -29,10 +29,7 @@ impl Writer {
         let (sender, receiver) = channel();
         let thread = std::thread::Builder::new().name("tl-journal".to_owned());
         let thread = thread.spawn(move || run(journal, &receiver))?;
-        Ok(Self {
-            commands: Some(sender),
-            thread: Some(thread),
-        })
+        Ok(Self { commands: Some(sender), thread: Some(thread) })
     }
 
     pub(crate) fn append(
@@ -120,10 +117,7 @@ struct Preparation {
 
 impl Preparation {
     fn keep_up(&mut self, journal: &Journal) {
-        let is_under_way = self
-            .thread
-            .as_ref()
-            .is_some_and(|thread| !thread.is_finished());
+        let is_under_way = self.thread.as_ref().is_some_and(|thread| !thread.is_finished());
         if is_under_way || !journal.wants_spare() {
             return;
         }

@@ -55,8 +55,9 @@ pub trait LogStore: Send + Sync + 'static {
     /// Appends a batch and returns what became of each event, in order.
     fn append(&self, batch: Batch) -> BoxFuture<'_, Result<Vec<Appended>, AppendError>>;
 
-    /// Reads what is kept of a selection behind an offset.
-    fn read(&self, read: Read) -> BoxFuture<'_, Result<Page, ReadError>>;
+    /// Reads what is kept of a selection behind an offset. The future stands on its own, so that a
+    /// reader can keep it while it does something else.
+    fn read(&self, read: Read) -> BoxFuture<'static, Result<Page, ReadError>>;
 
     /// The last event logged in a channel, also when it has been trimmed since; `None` if the
     /// channel is unknown, or if all its events were trimmed so long ago that it was forgotten.
@@ -111,6 +112,8 @@ pub struct Page {
     pub events: Vec<LoggedEvent>,
     /// Nothing of the selection up to and including this offset is missing from the page.
     pub read_to: Offset,
+    /// Whether the log had nothing more of the selection.
+    pub reached_end: bool,
 }
 
 /// The last event a channel has had.

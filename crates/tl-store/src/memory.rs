@@ -22,15 +22,8 @@ pub struct MemoryStore {
 impl MemoryStore {
     /// An empty log.
     pub fn new(epoch: Epoch) -> Self {
-        let log = Log {
-            head: Offset::FIRST,
-            events: VecDeque::new(),
-            last: HashMap::new(),
-        };
-        Self {
-            epoch,
-            log: RwLock::new(log),
-        }
+        let log = Log { head: Offset::FIRST, events: VecDeque::new(), last: HashMap::new() };
+        Self { epoch, log: RwLock::new(log) }
     }
 
     // A panic while the lock is held is a bug that has already been reported; the log itself is
@@ -51,10 +44,7 @@ impl LogStore for MemoryStore {
 
     fn bounds(&self) -> Bounds {
         let log = self.log();
-        Bounds {
-            head: log.head,
-            tail: log.tail(),
-        }
+        Bounds { head: log.head, tail: log.tail() }
     }
 
     fn append(&self, batch: Batch) -> BoxFuture<'_, Result<Vec<Appended>, AppendError>> {
@@ -62,7 +52,7 @@ impl LogStore for MemoryStore {
         Box::pin(std::future::ready(Ok(appended)))
     }
 
-    fn read(&self, read: Read) -> BoxFuture<'_, Result<Page, ReadError>> {
+    fn read(&self, read: Read) -> BoxFuture<'static, Result<Page, ReadError>> {
         let page = self.log().read(&read);
         Box::pin(std::future::ready(Ok(page)))
     }
@@ -98,30 +88,18 @@ impl Log {
         let logged_at_ms = batch.logged_at_ms;
         let append = |new: NewEvent| {
             let offset = self.tail();
-            let last = LastLogged {
-                offset,
-                logged_at_ms,
-            };
+            let last = LastLogged { offset, logged_at_ms };
             let before = self.last.insert(new.channel.clone(), last);
             let previous = before.map_or(Offset::START, |last| last.offset);
             let (channel, event) = (new.channel, new.event);
-            self.events.push_back(LoggedEvent {
-                offset,
-                previous,
-                logged_at_ms,
-                channel,
-                event,
-            });
+            self.events.push_back(LoggedEvent { offset, previous, logged_at_ms, channel, event });
             Appended { offset, previous }
         };
         batch.events.into_iter().map(append).collect()
     }
 
     fn read(&self, read: &Read) -> Page {
-        let mut page = Page {
-            gap: self.gap(&read.selection, read.after),
-            ..Page::default()
-        };
+        let mut page = Page { gap: self.gap(&read.selection, read.after), ..Page::default() };
         let skip = read.after.next().get().saturating_sub(self.head.get()) as usize;
         let mut bytes = 0;
         for event in self.events.iter().skip(skip) {
@@ -136,6 +114,7 @@ impl Log {
             page.events.push(event.clone());
         }
         page.read_to = self.tail().previous().max(read.after);
+        page.reached_end = true;
         page
     }
 
@@ -146,13 +125,10 @@ impl Log {
         if after >= through {
             return None;
         }
-        let trimmed = selection
-            .patterns()
-            .iter()
-            .any(|pattern| match pattern.channel() {
-                Some(channel) => self.trimmed_to(&channel) > after,
-                None => true,
-            });
+        let trimmed = selection.patterns().iter().any(|pattern| match pattern.channel() {
+            Some(channel) => self.trimmed_to(&channel) > after,
+            None => true,
+        });
         trimmed.then_some(Gap { after, through })
     }
 
@@ -160,10 +136,7 @@ impl Log {
     fn trimmed_to(&self, channel: &Channel) -> Offset {
         match self.events.iter().find(|event| event.channel == *channel) {
             Some(oldest) => oldest.previous,
-            None => self
-                .last
-                .get(channel)
-                .map_or(Offset::START, |last| last.offset),
+            None => self.last.get(channel).map_or(Offset::START, |last| last.offset),
         }
     }
 
@@ -171,11 +144,7 @@ impl Log {
         if rules.keep_everything() {
             return;
         }
-        while self
-            .events
-            .front()
-            .is_some_and(|oldest| self.is_expired(oldest, rules, now_ms))
-        {
+        while self.events.front().is_some_and(|oldest| self.is_expired(oldest, rules, now_ms)) {
             self.events.pop_front();
             self.head = self.head.next();
         }
@@ -183,20 +152,13 @@ impl Log {
 
     fn is_expired(&self, event: &LoggedEvent, rules: &Rules, now_ms: u64) -> bool {
         let size = |event: &LoggedEvent| event.event.encoded().len() as u64;
-        let others = self
-            .events
-            .iter()
-            .skip(1)
-            .filter(|other| other.channel == event.channel);
+        let others = self.events.iter().skip(1).filter(|other| other.channel == event.channel);
         let newer = others.fold(Newer::default(), |newer, other| Newer {
             count: newer.count + 1,
             bytes: newer.bytes + size(other),
         });
         let age = Duration::from_millis(now_ms.saturating_sub(event.logged_at_ms));
-        rules
-            .of(&event.channel)
-            .retention
-            .expires(age, size(event), newer)
+        rules.of(&event.channel).retention.expires(age, size(event), newer)
     }
 }
 

@@ -102,12 +102,7 @@ impl Draft {
                 &time
             }
         };
-        self.build(
-            id,
-            source,
-            self.event_type.as_deref().unwrap_or(DEFAULT_TYPE),
-            Some(time),
-        )
+        self.build(id, source, self.event_type.as_deref().unwrap_or(DEFAULT_TYPE), Some(time))
     }
 
     /// The event this delivers.
@@ -117,10 +112,7 @@ impl Draft {
         else {
             return Err(missing("id, source and type"));
         };
-        let channel = self
-            .channel
-            .as_deref()
-            .and_then(|name| Channel::parse(name).ok());
+        let channel = self.channel.as_deref().and_then(|name| Channel::parse(name).ok());
         let position = |text: &Option<String>| text.as_deref().and_then(|text| text.parse().ok());
         Ok(Received {
             channel: channel.ok_or(missing("channel"))?,
@@ -163,9 +155,7 @@ impl Draft {
 impl From<&Event> for Draft {
     fn from(event: &Event) -> Self {
         let owned = |text: Option<&str>| text.map(str::to_owned);
-        let extensions = event
-            .extensions()
-            .map(|(name, value)| (name.to_owned(), value.into()));
+        let extensions = event.extensions().map(|(name, value)| (name.to_owned(), value.into()));
         Self {
             id: Some(event.id().to_owned()),
             source: Some(event.source().to_owned()),
@@ -224,9 +214,7 @@ pub(crate) mod tests {
     #[test]
     fn what_a_publisher_leaves_out_is_filled_in() {
         let channel = Channel::parse("orders.eu").expect("channel");
-        let event = Draft::default()
-            .publish(&channel, &FixedStamp)
-            .expect("legal");
+        let event = Draft::default().publish(&channel, &FixedStamp).expect("legal");
         assert_eq!(event.id(), "stamped");
         assert_eq!(event.source(), "/v1/channels/orders.eu");
         assert_eq!(event.event_type(), "throughline.event");
@@ -236,37 +224,18 @@ pub(crate) mod tests {
     #[test]
     fn what_a_publisher_gives_is_kept_or_refused() {
         let channel = Channel::parse("a").expect("channel");
-        let given = Draft {
-            id: Some("x".into()),
-            time: Some("1 May".into()),
-            ..Draft::default()
-        };
+        let given = Draft { id: Some("x".into()), time: Some("1 May".into()), ..Draft::default() };
         assert_eq!(given.publish(&channel, &FixedStamp), Err(EventError::Time));
-        let empty = Draft {
-            id: Some(String::new()),
-            ..Draft::default()
-        };
-        assert!(
-            empty.publish(&channel, &FixedStamp).is_err(),
-            "an empty id is not a missing one"
-        );
+        let empty = Draft { id: Some(String::new()), ..Draft::default() };
+        assert!(empty.publish(&channel, &FixedStamp).is_err(), "an empty id is not a missing one");
     }
 
     #[test]
     fn a_received_event_must_say_where_it_is() {
         let event = Event::builder("1", "/s", "t").build().expect("legal");
-        let draft = Draft {
-            channel: Some("a".into()),
-            ..Draft::from(&event)
-        };
-        assert!(matches!(
-            draft.receive(),
-            Err(ReceiveError::Missing("cursor"))
-        ));
-        let draft = Draft {
-            cursor: Some("10000000000000".into()),
-            ..draft
-        };
+        let draft = Draft { channel: Some("a".into()), ..Draft::from(&event) };
+        assert!(matches!(draft.receive(), Err(ReceiveError::Missing("cursor"))));
+        let draft = Draft { cursor: Some("10000000000000".into()), ..draft };
         assert_eq!(draft.receive().expect("complete").event, event);
     }
 }

@@ -61,16 +61,10 @@ where
 {
     match form {
         Form::Json => serde_json::from_slice(message).map_err(|error| {
-            Error::new(
-                ErrorCode::FrameInvalid,
-                format!("the frame is not valid JSON: {error}"),
-            )
+            Error::new(ErrorCode::FrameInvalid, format!("the frame is not valid JSON: {error}"))
         }),
         Form::Protobuf => M::decode_from_slice(message).map_err(|error| {
-            Error::new(
-                ErrorCode::FrameInvalid,
-                format!("the frame is not valid protobuf: {error}"),
-            )
+            Error::new(ErrorCode::FrameInvalid, format!("the frame is not valid protobuf: {error}"))
         }),
     }
 }

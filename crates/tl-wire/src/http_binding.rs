@@ -15,10 +15,7 @@ use crate::draft::{Draft, ExtensionValue};
 ///
 /// A header that is not text, is given twice, or has escapes that make no sense.
 pub fn read(headers: &HeaderMap, body: Bytes) -> Result<Draft, HeaderError> {
-    let mut draft = Draft {
-        data_content_type: text(headers, &CONTENT_TYPE)?,
-        ..Draft::default()
-    };
+    let mut draft = Draft { data_content_type: text(headers, &CONTENT_TYPE)?, ..Draft::default() };
     for name in headers.keys() {
         if let Some(attribute) = name.as_str().strip_prefix(PREFIX) {
             let value = attribute_value(headers, name)?;
@@ -101,9 +98,7 @@ fn set(draft: &mut Draft, attribute: &str, value: String) -> Result<(), HeaderEr
         "channel" => draft.channel = Some(value),
         "cursor" => draft.cursor = Some(value),
         "previous" => draft.previous = Some(value),
-        name => draft
-            .extensions
-            .push((name.to_owned(), ExtensionValue::String(value))),
+        name => draft.extensions.push((name.to_owned(), ExtensionValue::String(value))),
     }
     Ok(())
 }
@@ -113,9 +108,7 @@ fn attribute_value(headers: &HeaderMap, name: &HeaderName) -> Result<String, Hea
     let illegal = || HeaderError::Encoding(name.to_string());
     let value = text(headers, name)?.ok_or_else(illegal)?;
     let unquoted = unquote(&value).ok_or_else(illegal)?;
-    let decoded = percent_decode_str(&unquoted)
-        .decode_utf8()
-        .map_err(|_| illegal())?;
+    let decoded = percent_decode_str(&unquoted).decode_utf8().map_err(|_| illegal())?;
     Ok(decoded.into_owned())
 }
 
@@ -171,28 +164,11 @@ mod tests {
         let (offset, previous) = (Offset::new(2), Offset::START);
         let event = event.clone();
         let data = event.data().unwrap_or_default();
-        let logged = LoggedEvent {
-            offset,
-            previous,
-            logged_at_ms: 0,
-            channel,
-            event,
-        };
+        let logged = LoggedEvent { offset, previous, logged_at_ms: 0, channel, event };
         let mut headers = HeaderMap::new();
-        write(
-            &mut headers,
-            &logged,
-            Position {
-                epoch: Epoch::from_random(1),
-                offset,
-            },
-        );
+        write(&mut headers, &logged, Position { epoch: Epoch::from_random(1), offset });
         assert!(is_binary_mode(&headers));
-        read(&headers, data)
-            .expect("reads")
-            .receive()
-            .expect("an event")
-            .event
+        read(&headers, data).expect("reads").receive().expect("an event").event
     }
 
     #[test]
@@ -229,20 +205,14 @@ mod tests {
         let error = |pairs: &[(&'static str, &str)]| read(&headers(pairs), Bytes::new());
         let twice = error(&[("ce-id", "1"), ("ce-id", "2")]);
         assert_eq!(twice, Err(HeaderError::Duplicate("ce-id".into())));
-        assert_eq!(
-            error(&[("ce-specversion", "0.3")]),
-            Err(HeaderError::Version)
-        );
+        assert_eq!(error(&[("ce-specversion", "0.3")]), Err(HeaderError::Version));
     }
 
     #[test]
     fn an_empty_body_is_data_only_if_it_has_a_type() {
         let data = |headers| read(&headers, Bytes::new()).expect("reads").data;
         assert_eq!(data(headers(&[])), None);
-        assert_eq!(
-            data(headers(&[("content-type", "text/plain")])),
-            Some(Bytes::new())
-        );
+        assert_eq!(data(headers(&[("content-type", "text/plain")])), Some(Bytes::new()));
     }
 
     proptest! {

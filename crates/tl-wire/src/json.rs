@@ -72,12 +72,7 @@ pub fn delivered_by_reference(
 ) -> Vec<u8> {
     let mut json = Vec::new();
     places(&mut json, at, previous);
-    write_attributes(
-        &mut json,
-        &logged.event,
-        Some(logged.channel.as_str()),
-        &["dataref"],
-    );
+    write_attributes(&mut json, &logged.event, Some(logged.channel.as_str()), &["dataref"]);
     write_text_member(&mut json, "dataref", reference);
     json.push(b'}');
     json
@@ -105,10 +100,7 @@ fn write_attributes(json: &mut Vec<u8>, event: &Event, channel: Option<&str>, wi
             write_text_member(json, name, text);
         }
     }
-    for (name, value) in event
-        .extensions()
-        .filter(|(name, _)| !without.contains(name))
-    {
+    for (name, value) in event.extensions().filter(|(name, _)| !without.contains(name)) {
         match value {
             AttributeValue::Boolean(value) => write_raw_member(json, name, &value.to_string()),
             AttributeValue::Integer(value) => write_raw_member(json, name, &value.to_string()),
@@ -152,9 +144,7 @@ fn write_raw_member(json: &mut Vec<u8>, name: &str, value: &str) {
 impl Serialize for Draft {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let json = self.write().map_err(serde::ser::Error::custom)?;
-        RawValue::from_string(json)
-            .map_err(serde::ser::Error::custom)?
-            .serialize(serializer)
+        RawValue::from_string(json).map_err(serde::ser::Error::custom)?.serialize(serializer)
     }
 }
 
@@ -190,11 +180,7 @@ impl Draft {
             }
         }
         if let Some(data) = &self.data {
-            write_data(
-                &mut json,
-                DataForm::of(self.data_content_type.as_deref(), data),
-                data,
-            );
+            write_data(&mut json, DataForm::of(self.data_content_type.as_deref(), data), data);
         }
         json.push(b'}');
         String::from_utf8(json)
@@ -249,9 +235,7 @@ impl<'de> Visitor<'de> for DraftVisitor {
                 }
             }
         }
-        draft.data = data
-            .resolve(draft.data_content_type.as_deref())
-            .map_err(de::Error::custom)?;
+        draft.data = data.resolve(draft.data_content_type.as_deref()).map_err(de::Error::custom)?;
         Ok(draft)
     }
 }
@@ -281,9 +265,7 @@ fn spaced(json: &str, description: Option<&str>) -> Result<Bytes, &'static str> 
         return Ok(Bytes::copy_from_slice(json.as_bytes()));
     };
     let joined = whitespace::join(json, description, EVENT_DATA_BYTES_MAX);
-    joined
-        .map(Bytes::from)
-        .ok_or("`datawhitespace` does not fit the data")
+    joined.map(Bytes::from).ok_or("`datawhitespace` does not fit the data")
 }
 
 fn check_version<E: de::Error>(version: &str) -> Result<(), E> {
@@ -352,20 +334,11 @@ mod tests {
 
     fn logged(event: Event) -> LoggedEvent {
         let (offset, previous) = (Offset::new(2), Offset::new(1));
-        LoggedEvent {
-            offset,
-            previous,
-            logged_at_ms: 0,
-            channel: channel(),
-            event,
-        }
+        LoggedEvent { offset, previous, logged_at_ms: 0, channel: channel(), event }
     }
 
     fn position(offset: u64) -> Position {
-        Position {
-            epoch: Epoch::from_random(16),
-            offset: Offset::new(offset),
-        }
+        Position { epoch: Epoch::from_random(16), offset: Offset::new(offset) }
     }
 
     /// The event in JSON, as a subscriber gets it, and back.
@@ -373,18 +346,13 @@ mod tests {
         let json = delivered(&logged(event.clone()), position(2), Some(position(1)));
         let received = read(&json).expect("reads").receive().expect("is an event");
         assert_eq!(received.channel, channel());
-        assert_eq!(
-            (received.at, received.previous),
-            (position(2), Some(position(1)))
-        );
+        assert_eq!((received.at, received.previous), (position(2), Some(position(1))));
         (String::from_utf8(json).expect("text"), received.event)
     }
 
     #[track_caller]
     fn check_data(content_type: &str, data: &[u8], members: &str) {
-        let event = Event::builder("1", "/s", "t")
-            .data_content_type(content_type)
-            .data(data);
+        let event = Event::builder("1", "/s", "t").data_content_type(content_type).data(data);
         let event = event.build().expect("legal");
         let (json, back) = through_json(&event);
         assert!(json.ends_with(&format!(",{members}}}")), "{json}");
@@ -418,28 +386,16 @@ mod tests {
 
     #[test]
     fn data_takes_the_form_a_person_would_choose() {
-        check_data(
-            "application/json",
-            b"{\"a\":1.0e2}",
-            "\"data\":{\"a\":1.0e2}",
-        );
+        check_data("application/json", b"{\"a\":1.0e2}", "\"data\":{\"a\":1.0e2}");
         check_data(
             "application/json",
             b"{\r\n  \"a\": \"\\ud800\"\r\n}\n",
             "\"datawhitespace\":\"1.rn2s5.s13.rn14.n\",\"data\":{\"a\":\"\\ud800\"}",
         );
-        check_data(
-            "application/json",
-            b"not json",
-            "\"data_base64\":\"bm90IGpzb24=\"",
-        );
+        check_data("application/json", b"not json", "\"data_base64\":\"bm90IGpzb24=\"");
         check_data("text/plain", "über\n".as_bytes(), "\"data\":\"über\\n\"");
         check_data("text/plain", b"", "\"data\":\"\"");
-        check_data(
-            "application/octet-stream",
-            b"\x00\xff",
-            "\"data_base64\":\"AP8=\"",
-        );
+        check_data("application/octet-stream", b"\x00\xff", "\"data_base64\":\"AP8=\"");
         check_data("application/json", b"", "\"data_base64\":\"\"");
         check_data("application/json", b"null", "\"data\":null");
     }
@@ -456,10 +412,7 @@ mod tests {
         assert_eq!(draft.data, None);
         assert_eq!(
             draft.extensions,
-            [(
-                "dataref".to_owned(),
-                ExtensionValue::String("/v1/events/x".to_owned())
-            )]
+            [("dataref".to_owned(), ExtensionValue::String("/v1/events/x".to_owned()))]
         );
     }
 
@@ -471,11 +424,7 @@ mod tests {
         assert_eq!(event.data_form(), DataForm::Json);
         let object = b"{\"datacontenttype\":\"text/plain\",\"data\":{\"a\":1}}";
         let draft = read(object).expect("reads");
-        assert_eq!(
-            draft.data.as_deref(),
-            Some(&b"{\"a\":1}"[..]),
-            "not a string: taken as it is"
-        );
+        assert_eq!(draft.data.as_deref(), Some(&b"{\"a\":1}"[..]), "not a string: taken as it is");
     }
 
     #[test]

@@ -94,9 +94,7 @@ impl Buf for Outbox {
         let open = (!self.open.is_empty()).then_some(&*self.open);
         let pieces = self.ready.iter().map(|bytes| &**bytes).chain(open);
         let pairs = slices.iter_mut().zip(pieces);
-        pairs
-            .map(|(slice, piece)| *slice = IoSlice::new(piece))
-            .count()
+        pairs.map(|(slice, piece)| *slice = IoSlice::new(piece)).count()
     }
 
     fn advance(&mut self, mut count: usize) {

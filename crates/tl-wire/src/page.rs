@@ -33,11 +33,7 @@ impl Page<'_> {
     pub fn write(&self) -> Vec<u8> {
         let mut body = Vec::from(*b"{\"cursor\":\"");
         body.extend_from_slice(self.next.cursor().as_bytes());
-        body.extend_from_slice(if self.caught_up {
-            b"\",\"caughtUp\":true"
-        } else {
-            b"\""
-        });
+        body.extend_from_slice(if self.caught_up { b"\",\"caughtUp\":true" } else { b"\"" });
         if let Some(gap) = self.gap {
             body.extend_from_slice(b",\"gap\":");
             body.extend_from_slice(&gap_json(gap, self.next));
@@ -77,14 +73,7 @@ impl Page<'_> {
     }
 
     fn event(&self, event: &LoggedEvent) -> Vec<u8> {
-        json::delivered(
-            event,
-            Position {
-                offset: event.offset,
-                ..self.next
-            },
-            None,
-        )
+        json::delivered(event, Position { offset: event.offset, ..self.next }, None)
     }
 }
 
@@ -135,12 +124,7 @@ pub fn read(body: &[u8]) -> Result<ReceivedPage, PageError> {
         Ok(serde_json::from_str::<Draft>(raw.get())?.receive()?)
     };
     let events = page.events.iter().map(received).collect::<Result<_, _>>()?;
-    Ok(ReceivedPage {
-        gap,
-        events,
-        next: position(&page.cursor)?,
-        caught_up: page.caught_up,
-    })
+    Ok(ReceivedPage { gap, events, next: position(&page.cursor)?, caught_up: page.caught_up })
 }
 
 #[derive(Deserialize, Serialize)]
@@ -167,41 +151,21 @@ mod tests {
     use super::*;
 
     fn logged(offset: u64) -> LoggedEvent {
-        let event = Event::builder("1", "/s", "t")
-            .data(b"[\n1]")
-            .build()
-            .expect("legal");
+        let event = Event::builder("1", "/s", "t").data(b"[\n1]").build().expect("legal");
         let channel = Channel::parse("a").expect("channel");
         let offset = Offset::new(offset);
-        LoggedEvent {
-            offset,
-            previous: Offset::START,
-            logged_at_ms: 0,
-            channel,
-            event,
-        }
+        LoggedEvent { offset, previous: Offset::START, logged_at_ms: 0, channel, event }
     }
 
     fn position(offset: u64) -> Position {
-        Position {
-            epoch: Epoch::from_random(16),
-            offset: Offset::new(offset),
-        }
+        Position { epoch: Epoch::from_random(16), offset: Offset::new(offset) }
     }
 
     #[test]
     fn a_page_comes_back_as_it_was() {
         let events = [logged(3), logged(5)];
-        let gap = Some(Gap {
-            after: Offset::new(1),
-            through: Offset::new(2),
-        });
-        let page = Page {
-            gap,
-            events: &events,
-            next: position(5),
-            caught_up: true,
-        };
+        let gap = Some(Gap { after: Offset::new(1), through: Offset::new(2) });
+        let page = Page { gap, events: &events, next: position(5), caught_up: true };
         let read = read(&page.write()).expect("reads");
         assert_eq!(read.gap, Some((position(1), position(2))));
         assert_eq!((read.next, read.caught_up), (position(5), true));
@@ -212,12 +176,7 @@ mod tests {
 
     #[test]
     fn an_empty_page_is_short() {
-        let page = Page {
-            gap: None,
-            events: &[],
-            next: position(5),
-            caught_up: false,
-        };
+        let page = Page { gap: None, events: &[], next: position(5), caught_up: false };
         assert_eq!(page.write(), br#"{"cursor":"100000000000115","events":[]}"#);
         assert_eq!(page.write_batch(), b"[]");
         assert_eq!(page.write_lines(), b"");
@@ -226,17 +185,10 @@ mod tests {
     #[test]
     fn lines_hold_one_event_each() {
         let events = [logged(3), logged(5)];
-        let page = Page {
-            gap: None,
-            events: &events,
-            next: position(5),
-            caught_up: true,
-        };
+        let page = Page { gap: None, events: &events, next: position(5), caught_up: true };
         let lines = String::from_utf8(page.write_lines()).expect("text");
-        let read: Vec<Draft> = lines
-            .lines()
-            .map(|line| serde_json::from_str(line).expect("an event"))
-            .collect();
+        let read: Vec<Draft> =
+            lines.lines().map(|line| serde_json::from_str(line).expect("an event")).collect();
         assert_eq!(read.len(), 2);
     }
 }

@@ -29,11 +29,7 @@ mod field {
 /// The part of a delivered event that is the same for every subscriber: all but the places.
 pub(crate) fn body(logged: &LoggedEvent) -> Bytes {
     let channel = Some(logged.channel.as_str().to_owned());
-    Draft {
-        channel,
-        ..Draft::from(&logged.event)
-    }
-    .encode_to_bytes()
+    Draft { channel, ..Draft::from(&logged.event) }.encode_to_bytes()
 }
 
 /// What goes after the [`body`]: the places.
@@ -111,10 +107,7 @@ impl Message for Draft {
             cache.set(slot, size);
             extensions += delimited_size(u64::from(size));
         }
-        let data = self
-            .data
-            .as_ref()
-            .map_or(0, |data| delimited_size(data.len() as u64));
+        let data = self.data.as_ref().map_or(0, |data| delimited_size(data.len() as u64));
         saturate_size(texts + extensions + data)
     }
 
@@ -176,10 +169,7 @@ impl ExtensionEntry {
             ExtensionValue::Integer(value) => Value::Integer(*value),
             ExtensionValue::String(value) => Value::String(value.clone()),
         };
-        Self {
-            name: name.to_owned(),
-            value: AttributeValue { value: Some(value) },
-        }
+        Self { name: name.to_owned(), value: AttributeValue { value: Some(value) } }
     }
 }
 
@@ -278,31 +268,16 @@ mod tests {
 
     #[test]
     fn body_and_places_together_are_an_event() {
-        let event = Event::builder("1", "/s", "t")
-            .data(b"x")
-            .build()
-            .expect("legal");
+        let event = Event::builder("1", "/s", "t").data(b"x").build().expect("legal");
         let channel = Channel::parse("a").expect("channel");
         let (offset, previous) = (Offset::new(2), Offset::new(1));
-        let logged = LoggedEvent {
-            offset,
-            previous,
-            logged_at_ms: 0,
-            channel,
-            event,
-        };
-        let position = |offset| Position {
-            epoch: Epoch::from_random(16),
-            offset,
-        };
+        let logged = LoggedEvent { offset, previous, logged_at_ms: 0, channel, event };
+        let position = |offset| Position { epoch: Epoch::from_random(16), offset };
         let mut bytes = body(&logged).to_vec();
         places(&mut bytes, position(offset), Some(position(previous)));
         let received = Draft::decode_from_slice(&bytes).expect("decodes").receive();
         let received = received.expect("complete");
         assert_eq!(received.event, logged.event);
-        assert_eq!(
-            (received.at, received.previous),
-            (position(offset), Some(position(previous)))
-        );
+        assert_eq!((received.at, received.previous), (position(offset), Some(position(previous))));
     }
 }

@@ -14,10 +14,7 @@ pub fn one(receipt: &Receipt) -> Vec<u8> {
 /// The answer for several events, in order: a receipt or an error each.
 pub fn many(results: &[Result<Receipt, Error>]) -> Vec<u8> {
     let receipts = results.iter().map(receipt_message).collect();
-    json(&contract::Receipts {
-        request: 0,
-        receipts,
-    })
+    json(&contract::Receipts { request: 0, receipts })
 }
 
 /// Reads the answer for one event, as a client.
@@ -43,14 +40,8 @@ mod tests {
 
     #[test]
     fn every_event_gets_a_receipt_or_an_error() {
-        let at = Position {
-            epoch: Epoch::from_random(16),
-            offset: Offset::new(3),
-        };
-        let receipt = Receipt {
-            id: "x".into(),
-            at: Some(at),
-        };
+        let at = Position { epoch: Epoch::from_random(16), offset: Offset::new(3) };
+        let receipt = Receipt { id: "x".into(), at: Some(at) };
         let error = Error::new(ErrorCode::EventInvalid, "no id");
         assert_eq!(one(&receipt), br#"{"id":"x","cursor":"100000000000113"}"#);
         let many = many(&[Ok(receipt), Err(error)]);

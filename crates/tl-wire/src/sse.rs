@@ -68,10 +68,7 @@ pub fn caught_up(out: &mut Outbox, at: Position) {
 
 /// Tells that events are gone.
 pub fn gap(out: &mut Outbox, gap: Gap, log: Position) {
-    let through = Position {
-        offset: gap.through,
-        ..log
-    };
+    let through = Position { offset: gap.through, ..log };
     named(out, "gap", through, &page::gap_json(gap, log));
 }
 
@@ -140,26 +137,15 @@ mod tests {
     use crate::draft::Draft;
 
     fn position(offset: u64) -> Position {
-        Position {
-            epoch: Epoch::from_random(16),
-            offset: Offset::new(offset),
-        }
+        Position { epoch: Epoch::from_random(16), offset: Offset::new(offset) }
     }
 
     fn shared(data: &[u8]) -> SharedEvent {
-        let event = Event::builder("1", "/s", "t")
-            .data_content_type("text/plain")
-            .data(data);
+        let event = Event::builder("1", "/s", "t").data_content_type("text/plain").data(data);
         let event = event.build().expect("legal");
         let channel = Channel::parse("a").expect("channel");
         let (offset, previous) = (Offset::new(2), Offset::START);
-        SharedEvent::new(LoggedEvent {
-            offset,
-            previous,
-            logged_at_ms: 0,
-            channel,
-            event,
-        })
+        SharedEvent::new(LoggedEvent { offset, previous, logged_at_ms: 0, channel, event })
     }
 
     fn written(write: impl FnOnce(&mut Outbox)) -> String {
@@ -170,15 +156,8 @@ mod tests {
 
     #[test]
     fn an_event_is_an_id_and_one_line_of_json() {
-        let text = written(|out| {
-            event(
-                out,
-                &shared(b"x\ny"),
-                position(2),
-                position(1),
-                Large::Split,
-            )
-        });
+        let text =
+            written(|out| event(out, &shared(b"x\ny"), position(2), position(1), Large::Split));
         let expected = concat!(
             "id: 100000000000112\n",
             "data: {\"cursor\":\"100000000000112\",\"previous\":\"100000000000111\",",
@@ -194,23 +173,14 @@ mod tests {
             written(|out| heartbeat(out, position(2))),
             ": heartbeat\nid: 100000000000112\n\n"
         );
-        assert_eq!(
-            written(|out| retry(out, Duration::from_secs(2))),
-            "retry: 2000\n\n"
-        );
+        assert_eq!(written(|out| retry(out, Duration::from_secs(2))), "retry: 2000\n\n");
         assert_eq!(
             written(|out| caught_up(out, position(2))),
             "id: 100000000000112\nevent: caught-up\ndata: {\"cursor\":\"100000000000112\"}\n\n"
         );
-        let trimmed = Gap {
-            after: Offset::new(1),
-            through: Offset::new(2),
-        };
+        let trimmed = Gap { after: Offset::new(1), through: Offset::new(2) };
         let text = written(|out| gap(out, trimmed, position(9)));
-        assert!(
-            text.starts_with("id: 100000000000112\nevent: gap\ndata: {\"after\":"),
-            "{text}"
-        );
+        assert!(text.starts_with("id: 100000000000112\nevent: gap\ndata: {\"after\":"), "{text}");
         let error = Error::new(ErrorCode::StoreFailed, "x");
         let text = written(|out| failure(out, &error, 503, position(2)));
         assert!(text.contains("event: problem\ndata: {\"type\":"), "{text}");
@@ -222,10 +192,7 @@ mod tests {
         let shared = shared(data.as_bytes());
         let text = written(|out| event(out, &shared, position(2), position(1), Large::Split));
         let longest = text.lines().map(str::len).max();
-        assert!(
-            longest <= Some("data: ".len() + SSE_EVENT_BYTES_MAX),
-            "{longest:?}"
-        );
+        assert!(longest <= Some("data: ".len() + SSE_EVENT_BYTES_MAX), "{longest:?}");
         let mut parser = Parser::new();
         parser.feed(text.as_bytes()).expect("short lines");
         let mut joiner = Joiner::default();
@@ -234,10 +201,7 @@ mod tests {
         let (last, parts) = ids.split_last().expect("blocks");
         assert!(parts.len() >= 2 && parts.iter().all(|id| **id == *position(1).cursor()));
         assert_eq!(**last, *position(2).cursor());
-        let joined: Vec<_> = blocks
-            .into_iter()
-            .filter_map(|block| joiner.join(block))
-            .collect();
+        let joined: Vec<_> = blocks.into_iter().filter_map(|block| joiner.join(block)).collect();
         assert_eq!(joined.len(), 1);
         let draft: Draft = serde_json::from_str(&joined[0].data).expect("an event");
         assert_eq!(draft.data.as_deref(), Some(data.as_bytes()));
@@ -247,9 +211,6 @@ mod tests {
     fn a_large_event_can_be_a_reference() {
         let shared = shared(&vec![b'x'; SSE_EVENT_BYTES_MAX]);
         let text = written(|out| event(out, &shared, position(2), position(1), Large::Reference));
-        assert!(
-            text.contains("\"dataref\":\"/v1/events/100000000000112\"}"),
-            "{text}"
-        );
+        assert!(text.contains("\"dataref\":\"/v1/events/100000000000112\"}"), "{text}");
     }
 }

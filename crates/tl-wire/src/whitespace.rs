@@ -85,12 +85,7 @@ fn describe(description: &mut String, position: usize, space: &str) {
             1 => {}
             count => drop(write!(description, "{count}")),
         }
-        description.extend(
-            SYMBOLS
-                .iter()
-                .find(|(char, _)| *char == first)
-                .map(|(_, name)| *name),
-        );
+        description.extend(SYMBOLS.iter().find(|(char, _)| *char == first).map(|(_, name)| *name));
         rest = after;
     }
 }
@@ -126,31 +121,14 @@ mod tests {
         check("{}", "{}", "");
         check("{}\n", "{}", "2.n");
         check(" {\r\n}", "{}", "0.s1.rn");
-        check(
-            "{\n  \"a b\": [1,\t2]\n}\n",
-            "{\"a b\":[1,2]}",
-            "1.n2s7.s10.t12.n13.n",
-        );
-        check(
-            "[\"\\\" \", \" \\\\\" ]",
-            "[\"\\\" \",\" \\\\\"]",
-            "7.s12.s",
-        );
+        check("{\n  \"a b\": [1,\t2]\n}\n", "{\"a b\":[1,2]}", "1.n2s7.s10.t12.n13.n");
+        check("[\"\\\" \", \" \\\\\" ]", "[\"\\\" \",\" \\\\\"]", "7.s12.s");
     }
 
     #[test]
     fn a_description_that_does_not_fit_is_refused() {
-        for description in [
-            "x",
-            "1",
-            "n1",
-            "3.n",
-            "1.n0.n",
-            "0s",
-            "1.q",
-            "1.99999999999s",
-            "é.n",
-        ] {
+        for description in ["x", "1", "n1", "3.n", "1.n0.n", "0s", "1.q", "1.99999999999s", "é.n"]
+        {
             assert_eq!(join("{}", description, MAX), None, "{description}");
         }
         assert_eq!(join("{}", "", 1), None);
@@ -177,10 +155,6 @@ mod tests {
 
     /// Pieces of JSON; splitting does not care whether they make sense together.
     fn token() -> impl Strategy<Value = String> {
-        prop_oneof![
-            "[ \t\r\n]{1,4}",
-            "[\\[\\]{},:0-9]{1,4}",
-            "\"([a-z \tü]|\\\\\"|\\\\\\\\)*\""
-        ]
+        prop_oneof!["[ \t\r\n]{1,4}", "[\\[\\]{},:0-9]{1,4}", "\"([a-z \tü]|\\\\\"|\\\\\\\\)*\""]
     }
 }

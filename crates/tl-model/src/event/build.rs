@@ -15,20 +15,8 @@ pub struct EventBuilder<'a> {
 
 impl<'a> EventBuilder<'a> {
     pub(super) fn new(id: &'a str, source: &'a str, event_type: &'a str) -> Self {
-        let attributes = [
-            Some(id),
-            Some(source),
-            Some(event_type),
-            None,
-            None,
-            None,
-            None,
-        ];
-        Self {
-            attributes,
-            extensions: Vec::new(),
-            data: None,
-        }
+        let attributes = [Some(id), Some(source), Some(event_type), None, None, None, None];
+        Self { attributes, extensions: Vec::new(), data: None }
     }
 
     /// What it happened to.
@@ -74,9 +62,7 @@ impl<'a> EventBuilder<'a> {
         self.extensions.sort_unstable_by_key(|(name, _)| *name);
         self.check()?;
         let content_type = self.attributes[Attribute::DataContentType as usize - 1];
-        let form = self
-            .data
-            .map_or(DataForm::Absent, |data| DataForm::of(content_type, data));
+        let form = self.data.map_or(DataForm::Absent, |data| DataForm::of(content_type, data));
         let data = self.data.unwrap_or_default();
         let mut writer = Writer::with_capacity(self.attributes_cost() + data.len());
         for attribute in Attribute::ALL {

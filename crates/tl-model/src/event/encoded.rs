@@ -203,9 +203,7 @@ impl<'a> Iterator for Items<'a> {
         if tag == EXTENSION_TAG {
             return self.extension();
         }
-        let attribute = Attribute::ALL
-            .into_iter()
-            .find(|attribute| *attribute as u8 == tag)?;
+        let attribute = Attribute::ALL.into_iter().find(|attribute| *attribute as u8 == tag)?;
         let text = std::str::from_utf8(self.sized()?).ok()?;
         Some(Item::Attribute(attribute, text))
     }

@@ -82,9 +82,7 @@ pub mod content_type {
     pub fn is_text(content_type: &str) -> bool {
         let essence = essence(content_type);
         let is = |name: &str| essence.eq_ignore_ascii_case(name);
-        let textual = essence
-            .get(..5)
-            .is_some_and(|prefix| prefix.eq_ignore_ascii_case("text/"))
+        let textual = essence.get(..5).is_some_and(|prefix| prefix.eq_ignore_ascii_case("text/"))
             || TEXTUAL.iter().any(|name| is(name))
             || has_suffix(essence, "+xml")
             || has_suffix(essence, "+yaml");
@@ -98,16 +96,11 @@ pub mod content_type {
 
     fn has_suffix(essence: &str, suffix: &str) -> bool {
         let start = essence.len().saturating_sub(suffix.len());
-        essence
-            .get(start..)
-            .is_some_and(|end| end.eq_ignore_ascii_case(suffix))
+        essence.get(start..).is_some_and(|end| end.eq_ignore_ascii_case(suffix))
     }
 
     fn is_utf8(content_type: &str) -> bool {
-        let mut parameters = content_type
-            .split(';')
-            .skip(1)
-            .filter_map(|p| p.split_once('='));
+        let mut parameters = content_type.split(';').skip(1).filter_map(|p| p.split_once('='));
         let charset = parameters.find(|(name, _)| name.trim().eq_ignore_ascii_case("charset"));
         charset.is_none_or(|(_, value)| {
             let value = value.trim().trim_matches('"');
@@ -132,11 +125,7 @@ mod tests {
     #[track_caller]
     fn check(content_type: &str, data: &[u8], expected: DataForm) {
         let content_type = (!content_type.is_empty()).then_some(content_type);
-        assert_eq!(
-            DataForm::of(content_type, data),
-            expected,
-            "{content_type:?}"
-        );
+        assert_eq!(DataForm::of(content_type, data), expected, "{content_type:?}");
     }
 
     #[test]
@@ -163,16 +152,8 @@ mod tests {
     #[test]
     fn json_too_deep_for_common_parsers_is_bytes() {
         let nested = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
-        check(
-            "application/json",
-            nested(JSON_NESTING_MAX).as_bytes(),
-            DataForm::Json,
-        );
-        check(
-            "application/json",
-            nested(JSON_NESTING_MAX + 1).as_bytes(),
-            DataForm::Binary,
-        );
+        check("application/json", nested(JSON_NESTING_MAX).as_bytes(), DataForm::Json);
+        check("application/json", nested(JSON_NESTING_MAX + 1).as_bytes(), DataForm::Binary);
         let text = format!("[\"{}\\\"{}\"]", nested(200), "[".repeat(200));
         check("application/json", text.as_bytes(), DataForm::Json);
     }

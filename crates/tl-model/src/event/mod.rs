@@ -90,9 +90,7 @@ impl Event {
     }
 
     fn required(&self, attribute: Attribute) -> &str {
-        self.0
-            .attribute(attribute)
-            .expect("checked when the block was built or parsed")
+        self.0.attribute(attribute).expect("checked when the block was built or parsed")
     }
 }
 
@@ -116,9 +114,7 @@ impl<'a> ExtensionName<'a> {
     /// Parses a name.
     pub fn parse(name: &'a str) -> Result<Self, EventError> {
         let legal = (1..=EXTENSION_NAME_BYTES_MAX).contains(&name.len())
-            && name
-                .bytes()
-                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+            && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
         if !legal {
             return Err(EventError::ExtensionName(name.chars().take(40).collect()));
         }
@@ -251,50 +247,23 @@ mod tests {
     #[test]
     fn empty_data_is_not_no_data() {
         assert_eq!(event().build().expect("valid").data(), None);
-        assert_eq!(
-            event().data(b"").build().expect("valid").data(),
-            Some(Bytes::new())
-        );
+        assert_eq!(event().data(b"").build().expect("valid").data(), Some(Bytes::new()));
     }
 
     #[test]
     fn illegal_attributes_are_refused_with_a_reason() {
-        refused(
-            Event::builder("", "/s", "t"),
-            EventError::Empty("id".into()),
-        );
-        refused(
-            Event::builder("1", "", "t"),
-            EventError::Empty("source".into()),
-        );
-        refused(
-            Event::builder("1", "/s", ""),
-            EventError::Empty("type".into()),
-        );
+        refused(Event::builder("", "/s", "t"), EventError::Empty("id".into()));
+        refused(Event::builder("1", "", "t"), EventError::Empty("source".into()));
+        refused(Event::builder("1", "/s", ""), EventError::Empty("type".into()));
         refused(event().subject(""), EventError::Empty("subject".into()));
-        refused(
-            event().subject("a\nb"),
-            EventError::ControlCharacter("subject".into()),
-        );
-        refused(
-            event().subject("\u{85}"),
-            EventError::ControlCharacter("subject".into()),
-        );
+        refused(event().subject("a\nb"), EventError::ControlCharacter("subject".into()));
+        refused(event().subject("\u{85}"), EventError::ControlCharacter("subject".into()));
         refused(event().time("yesterday"), EventError::Time);
         refused(event().time("2026-13-01T00:00:00Z"), EventError::Time);
         let text = AttributeValue::String("x");
-        refused(
-            event().extension("Upper", text),
-            EventError::ExtensionName("Upper".into()),
-        );
-        refused(
-            event().extension("", text),
-            EventError::ExtensionName(String::new()),
-        );
-        refused(
-            event().extension("cursor", text),
-            EventError::ReservedName("cursor".into()),
-        );
+        refused(event().extension("Upper", text), EventError::ExtensionName("Upper".into()));
+        refused(event().extension("", text), EventError::ExtensionName(String::new()));
+        refused(event().extension("cursor", text), EventError::ReservedName("cursor".into()));
         refused(
             event().extension("a", text).extension("a", text),
             EventError::DuplicateName("a".into()),
@@ -303,16 +272,9 @@ mod tests {
             event().extension("a", AttributeValue::String("\u{7f}")),
             EventError::ControlCharacter("a".into()),
         );
-        refused(
-            event().subject(&"x".repeat(EVENT_ATTRIBUTES_BYTES_MAX)),
-            EventError::TooLarge,
-        );
-        let names: Vec<_> = (0..=EVENT_EXTENSIONS_MAX)
-            .map(|n| format!("x{n}"))
-            .collect();
-        let many = names
-            .iter()
-            .fold(event(), |event, name| event.extension(name, text));
+        refused(event().subject(&"x".repeat(EVENT_ATTRIBUTES_BYTES_MAX)), EventError::TooLarge);
+        let names: Vec<_> = (0..=EVENT_EXTENSIONS_MAX).map(|n| format!("x{n}")).collect();
+        let many = names.iter().fold(event(), |event, name| event.extension(name, text));
         refused(many, EventError::TooManyExtensions);
     }
 

@@ -17,15 +17,8 @@ impl Test {
     fn open() -> Self {
         let now = Instant::now();
         let epoch = Epoch::from_random(16);
-        let opening = Opening {
-            session: "s1".into(),
-            epoch,
-            heartbeat: HEARTBEAT,
-        };
-        let mut test = Self {
-            now,
-            session: Session::new(now, opening),
-        };
+        let opening = Opening { session: "s1".into(), epoch, heartbeat: HEARTBEAT };
+        let mut test = Self { now, session: Session::new(now, opening) };
         test.expect("welcome s1 15");
         test
     }
@@ -45,25 +38,18 @@ impl Test {
     }
 
     fn subscribed(&mut self, id: u32, at: u64) -> &mut Self {
-        self.session
-            .handle_subscribed(self.now, SubscriptionId(id), Ok(Offset::new(at)));
+        self.session.handle_subscribed(self.now, SubscriptionId(id), Ok(Offset::new(at)));
         self
     }
 
     fn publish(&mut self, request: u32) -> &mut Self {
         let request = RequestId(request);
-        let publish = Publish {
-            request,
-            events: Vec::new(),
-            atomic: false,
-            ephemeral: false,
-        };
+        let publish = Publish { request, events: Vec::new(), atomic: false, ephemeral: false };
         self.frame(ClientFrame::Publish(publish))
     }
 
     fn receipts(&mut self, request: u32) -> &mut Self {
-        self.session
-            .handle_receipts(self.now, RequestId(request), Vec::new());
+        self.session.handle_receipts(self.now, RequestId(request), Vec::new());
         self
     }
 
@@ -85,10 +71,7 @@ impl Test {
 
 fn in_words(output: &Output<&'static str>) -> String {
     match output {
-        Output::Allow {
-            subscription,
-            events,
-        } => format!("allow {} {events}", subscription.0),
+        Output::Allow { subscription, events } => format!("allow {} {events}", subscription.0),
         Output::Close(reason) => format!("close {reason:?}"),
         Output::Probe => "probe".to_owned(),
         Output::Publish(publish) => format!("publish {}", publish.request.0),
@@ -100,37 +83,21 @@ fn in_words(output: &Output<&'static str>) -> String {
 
 fn frame_in_words(frame: &ServerFrame<&'static str>) -> String {
     let places = |places: &[(SubscriptionId, Position)]| {
-        places
-            .iter()
-            .map(|(id, at)| format!(" {}@{}", id.0, at.offset))
-            .collect::<String>()
+        places.iter().map(|(id, at)| format!(" {}@{}", id.0, at.offset)).collect::<String>()
     };
     match frame {
         ServerFrame::CaughtUp { subscription, at } => {
             format!("caught-up {}@{}", subscription.0, at.offset)
         }
         ServerFrame::Error { about, error } => format!("error {about:?} {}", error.code),
-        ServerFrame::Events {
-            subscription,
-            events,
-        } => {
+        ServerFrame::Events { subscription, events } => {
             let events: Vec<_> = events.iter().map(|event| event.event).collect();
             format!("events {} {}", subscription.0, events.join("+"))
         }
-        ServerFrame::Gap {
-            subscription,
-            after,
-            through,
-        } => {
-            format!(
-                "gap {} {}..{}",
-                subscription.0, after.offset, through.offset
-            )
+        ServerFrame::Gap { subscription, after, through } => {
+            format!("gap {} {}..{}", subscription.0, after.offset, through.offset)
         }
-        ServerFrame::GoingAway {
-            reconnect_after,
-            places: at,
-        } => {
+        ServerFrame::GoingAway { reconnect_after, places: at } => {
             format!("going-away {}{}", reconnect_after.as_secs(), places(at))
         }
         ServerFrame::Heartbeat { places: at } => format!("heartbeat{}", places(at)),
@@ -154,29 +121,15 @@ fn a_subscription_begins_delivers_and_ends() {
     test.subscribe(7).expect("subscribe 7");
     test.subscribed(7, 3).expect("subscribed 7@3");
     let (id, now) = (SubscriptionId(7), test.now);
-    let event = Delivered {
-        event: "x",
-        offset: Offset::new(4),
-        previous: Offset::new(3),
-    };
+    let event = Delivered { event: "x", offset: Offset::new(4), previous: Offset::new(3) };
     let delivery = Delivery::Events(vec![event]);
-    test.session
-        .handle_delivery(now, id, delivery, Offset::new(4));
+    test.session.handle_delivery(now, id, delivery, Offset::new(4));
     let delivery = Delivery::CaughtUp { at: Offset::new(5) };
-    test.session
-        .handle_delivery(now, id, delivery, Offset::new(5));
-    let gap = tl_model::Gap {
-        after: Offset::new(5),
-        through: Offset::new(8),
-    };
-    test.session
-        .handle_delivery(now, id, Delivery::Gap(gap), Offset::new(8));
+    test.session.handle_delivery(now, id, delivery, Offset::new(5));
+    let gap = tl_model::Gap { after: Offset::new(5), through: Offset::new(8) };
+    test.session.handle_delivery(now, id, Delivery::Gap(gap), Offset::new(8));
     test.expect("events 7 x, caught-up 7@5, gap 7 5..8");
-    test.frame(ClientFrame::Credit {
-        subscription: id,
-        events: 10,
-    })
-    .expect("allow 7 10");
+    test.frame(ClientFrame::Credit { subscription: id, events: 10 }).expect("allow 7 10");
     test.frame(ClientFrame::Unsubscribe { subscription: id });
     test.expect("unsubscribe 7, unsubscribed 7@8");
     test.session.handle_delivery(
@@ -192,19 +145,12 @@ fn a_subscription_begins_delivers_and_ends() {
 fn what_does_not_fit_is_refused_and_changes_nothing() {
     let mut test = Test::open();
     let id = SubscriptionId(1);
-    test.frame(ClientFrame::Credit {
-        subscription: id,
-        events: 1,
-    });
+    test.frame(ClientFrame::Credit { subscription: id, events: 1 });
     test.expect("error Session subscription_invalid");
     test.frame(ClientFrame::Unsubscribe { subscription: id });
     test.expect("error Session subscription_invalid");
-    test.subscribe(1)
-        .subscribe(1)
-        .expect("subscribe 1, error Session subscription_invalid");
-    test.frame(ClientFrame::Hello {
-        client: "late".into(),
-    });
+    test.subscribe(1).subscribe(1).expect("subscribe 1, error Session subscription_invalid");
+    test.frame(ClientFrame::Hello { client: "late".into() });
     test.expect("error Session frame_invalid");
     let error = Error::new(ErrorCode::FrameInvalid, "not a frame");
     test.session.handle_frame(test.now, Err(error));
@@ -215,10 +161,7 @@ fn what_does_not_fit_is_refused_and_changes_nothing() {
 #[test]
 fn hello_may_come_first() {
     let mut test = Test::open();
-    test.frame(ClientFrame::Hello {
-        client: "test/1".into(),
-    })
-    .expect("");
+    test.frame(ClientFrame::Hello { client: "test/1".into() }).expect("");
     test.frame(ClientFrame::Ping { nonce: 9 }).expect("pong 9");
 }
 
@@ -227,11 +170,9 @@ fn a_refused_or_failed_subscription_is_told_once() {
     let mut test = Test::open();
     let error = || Error::new(ErrorCode::CursorEpoch, "other log");
     test.subscribe(1).expect("subscribe 1");
-    test.session
-        .handle_subscribed(test.now, SubscriptionId(1), Err(error()));
+    test.session.handle_subscribed(test.now, SubscriptionId(1), Err(error()));
     test.expect("error Subscription(SubscriptionId(1)) cursor_epoch");
-    test.session
-        .handle_ended(test.now, SubscriptionId(1), error());
+    test.session.handle_ended(test.now, SubscriptionId(1), error());
     test.expect("");
     test.subscribe(1).expect("subscribe 1");
 }
@@ -242,8 +183,7 @@ fn subscriptions_have_a_limit() {
     for id in 0..SESSION_SUBSCRIPTIONS_MAX as u32 {
         test.subscribe(id).expect(&format!("subscribe {id}"));
     }
-    test.subscribe(999)
-        .expect("error Subscription(SubscriptionId(999)) limit_exceeded");
+    test.subscribe(999).expect("error Subscription(SubscriptionId(999)) limit_exceeded");
 }
 
 #[test]
@@ -261,11 +201,8 @@ fn a_client_with_too_many_publishes_under_way_is_not_read() {
 #[test]
 fn silence_brings_heartbeats_that_carry_the_places() {
     let mut test = Test::open();
-    test.subscribe(1)
-        .subscribed(1, 3)
-        .expect("subscribe 1, subscribed 1@3");
-    test.session
-        .handle_progress(SubscriptionId(1), Offset::new(8));
+    test.subscribe(1).subscribed(1, 3).expect("subscribe 1, subscribed 1@3");
+    test.session.handle_progress(SubscriptionId(1), Offset::new(8));
     assert_eq!(test.session.poll_timeout(), Some(test.now + HEARTBEAT));
     test.pass(HEARTBEAT - SECOND).expect("");
     test.pass(SECOND).expect("heartbeat 1@8, probe");
@@ -287,13 +224,10 @@ fn a_peer_that_gives_no_sign_of_life_is_dead_within_two_heartbeats() {
 #[test]
 fn a_busy_subscriber_that_never_speaks_is_asked_for_a_sign_of_life() {
     let mut test = Test::open();
-    test.subscribe(1)
-        .subscribed(1, 0)
-        .expect("subscribe 1, subscribed 1@0");
+    test.subscribe(1).subscribed(1, 0).expect("subscribe 1, subscribed 1@0");
     let busy = |test: &mut Test, expected| {
         let delivery = Delivery::CaughtUp { at: Offset::new(1) };
-        test.session
-            .handle_delivery(test.now, SubscriptionId(1), delivery, Offset::new(1));
+        test.session.handle_delivery(test.now, SubscriptionId(1), delivery, Offset::new(1));
         test.expect("caught-up 1@1");
         test.pass(HEARTBEAT / 2).expect(expected);
     };
@@ -313,8 +247,7 @@ fn a_drain_says_where_to_resume_and_waits_for_receipts() {
     test.expect("subscribe 1, subscribed 1@3, publish 5");
     test.session.handle_drain(test.now, SECOND * 4, SECOND * 10);
     test.expect("going-away 4 1@3");
-    test.publish(6)
-        .expect("error Request(RequestId(6)) draining");
+    test.publish(6).expect("error Request(RequestId(6)) draining");
     test.receipts(5).expect("receipts 5, close GoingAway");
     test.session.handle_drain(test.now, SECOND, SECOND);
     test.expect("");

@@ -17,33 +17,16 @@ fn open(disk: &SimulatedDisk) -> Result<DiskStore, OpenError> {
 
 async fn append(store: &DiskStore, data_bytes: usize) -> Result<Offset, AppendError> {
     let data = vec![b'x'; data_bytes];
-    let event = Event::builder("1", "/s", "t")
-        .data(&data)
-        .build()
-        .expect("legal");
-    let events = vec![NewEvent {
-        channel: Channel::parse("a").expect("channel"),
-        event,
-    }];
-    let batch = Batch {
-        durability: Durability::Fsync,
-        logged_at_ms: 0,
-        events,
-    };
+    let event = Event::builder("1", "/s", "t").data(&data).build().expect("legal");
+    let events = vec![NewEvent { channel: Channel::parse("a").expect("channel"), event }];
+    let batch = Batch { durability: Durability::Fsync, logged_at_ms: 0, events };
     Ok(store.append(batch).await?[0].offset)
 }
 
 async fn read_all(store: &DiskStore) -> Result<Vec<Offset>, ReadError> {
     let selection = Selection::parse([">"]).expect("selection");
     let (events_max, bytes_max) = (usize::MAX, usize::MAX);
-    let page = store
-        .read(Read {
-            selection,
-            after: Offset::START,
-            events_max,
-            bytes_max,
-        })
-        .await?;
+    let page = store.read(Read { selection, after: Offset::START, events_max, bytes_max }).await?;
     Ok(page.events.iter().map(|event| event.offset).collect())
 }
 
@@ -64,25 +47,14 @@ async fn a_failed_sync_stops_the_log_and_reading_goes_on() {
     let disk = SimulatedDisk::new();
     let store = open(&disk).expect("opens");
     append(&store, 10).await.expect("appends");
-    disk.set_faults(Faults {
-        syncs_fail: true,
-        ..Faults::default()
-    });
-    assert!(matches!(
-        append(&store, 10).await,
-        Err(AppendError::Stopped(_))
-    ));
+    disk.set_faults(Faults { syncs_fail: true, ..Faults::default() });
+    assert!(matches!(append(&store, 10).await, Err(AppendError::Stopped(_))));
     disk.set_faults(Faults::default());
-    assert!(
-        matches!(append(&store, 10).await, Err(AppendError::Stopped(_))),
-        "never retried"
-    );
+    assert!(matches!(append(&store, 10).await, Err(AppendError::Stopped(_))), "never retried");
     assert_eq!(read_all(&store).await.expect("reads"), [Offset::new(1)]);
     drop(store);
     let store = open(&disk).expect("opens");
-    append(&store, 10)
-        .await
-        .expect("a store opened anew goes on");
+    append(&store, 10).await.expect("a store opened anew goes on");
 }
 
 #[tokio::test]
@@ -90,14 +62,8 @@ async fn a_failed_write_stops_the_log() {
     let disk = SimulatedDisk::new();
     let store = open(&disk).expect("opens");
     append(&store, 10).await.expect("appends");
-    disk.set_faults(Faults {
-        writes_fail: true,
-        ..Faults::default()
-    });
-    assert!(matches!(
-        append(&store, 10).await,
-        Err(AppendError::Stopped(_))
-    ));
+    disk.set_faults(Faults { writes_fail: true, ..Faults::default() });
+    assert!(matches!(append(&store, 10).await, Err(AppendError::Stopped(_))));
 }
 
 #[tokio::test]
@@ -105,28 +71,16 @@ async fn a_full_disk_refuses_and_goes_on_once_there_is_room() {
     let disk = SimulatedDisk::new();
     let store = open(&disk).expect("opens");
     let first = append(&store, 10).await.expect("appends");
-    disk.set_faults(Faults {
-        is_full: true,
-        ..Faults::default()
-    });
+    disk.set_faults(Faults { is_full: true, ..Faults::default() });
     let larger_than_the_rest = SEGMENT_BYTES as usize * 2;
-    assert!(matches!(
-        append(&store, larger_than_the_rest).await,
-        Err(AppendError::Full)
-    ));
+    assert!(matches!(append(&store, larger_than_the_rest).await, Err(AppendError::Full)));
     append(&store, 10).await.expect("what fits is still taken");
     disk.set_faults(Faults::default());
     let last = append(&store, larger_than_the_rest).await.expect("appends");
-    assert_eq!(
-        read_all(&store).await.expect("reads"),
-        [first, first.next(), last]
-    );
+    assert_eq!(read_all(&store).await.expect("reads"), [first, first.next(), last]);
     drop(store);
     let store = open(&disk).expect("opens");
-    assert_eq!(
-        read_all(&store).await.expect("reads"),
-        [first, first.next(), last]
-    );
+    assert_eq!(read_all(&store).await.expect("reads"), [first, first.next(), last]);
 }
 
 #[tokio::test]
@@ -134,10 +88,7 @@ async fn a_byte_that_changes_after_opening_is_noticed_when_it_is_read() {
     let disk = three_events().await;
     let store = open(&disk).expect("opens");
     disk.damage(FIRST, |bytes| bytes[200] ^= 1);
-    assert!(matches!(
-        read_all(&store).await,
-        Err(ReadError::Damaged { .. })
-    ));
+    assert!(matches!(read_all(&store).await, Err(ReadError::Damaged { .. })));
 }
 
 #[tokio::test]
@@ -146,9 +97,7 @@ async fn damage_before_the_end_is_reported_with_its_offset() {
     // Within the second batch.
     disk.damage(FIRST, |bytes| bytes[400] ^= 1);
     match open(&disk).map(|_| ()) {
-        Err(OpenError::Recovery(RecoveryError::Damaged {
-            segment, offset, ..
-        })) => {
+        Err(OpenError::Recovery(RecoveryError::Damaged { segment, offset, .. })) => {
             assert_eq!((segment.as_str(), offset), (FIRST, Offset::new(2)));
         }
         other => panic!("{other:?}"),
@@ -160,35 +109,24 @@ async fn damage_in_an_earlier_segment_is_reported() {
     let disk = SimulatedDisk::new();
     let store = open(&disk).expect("opens");
     for _ in 0..3 {
-        append(&store, SEGMENT_BYTES as usize / 2)
-            .await
-            .expect("appends");
+        append(&store, SEGMENT_BYTES as usize / 2).await.expect("appends");
     }
     drop(store);
     for (damage, expected) in [(100, "Damaged"), (SEGMENT_BYTES as usize / 2, "Damaged")] {
         let disk = disk.after_process_death();
         disk.damage(FIRST, |bytes| bytes[damage] ^= 1);
-        assert!(
-            format!("{:?}", open(&disk).map(|_| ())).contains(expected),
-            "byte {damage}"
-        );
+        assert!(format!("{:?}", open(&disk).map(|_| ())).contains(expected), "byte {damage}");
     }
     let without_second = disk.after_process_death();
-    without_second
-        .remove("00000000000000000002.segment")
-        .expect("removes");
+    without_second.remove("00000000000000000002.segment").expect("removes");
     let error = open(&without_second).map(|_| ()).expect_err("refused");
-    assert!(
-        matches!(error, OpenError::Recovery(RecoveryError::Missing(_))),
-        "{error}"
-    );
+    assert!(matches!(error, OpenError::Recovery(RecoveryError::Missing(_))), "{error}");
 }
 
 #[tokio::test]
 async fn a_file_that_was_named_but_never_begun_is_used() {
     let disk = three_events().await;
-    disk.create("00000000000000000002.segment", SEGMENT_BYTES)
-        .expect("creates");
+    disk.create("00000000000000000002.segment", SEGMENT_BYTES).expect("creates");
     let store = open(&disk).expect("opens");
     let offset = append(&store, 10).await.expect("appends");
     drop(store);
@@ -202,8 +140,5 @@ async fn a_segment_of_another_log_is_refused() {
     let other = Epoch::from_random(2 << 40);
     let store = DiskStore::open_on(Arc::new(disk), other, SEGMENT_BYTES, Box::new(|| 9));
     let error = store.map(|_| ()).expect_err("refused");
-    assert!(
-        matches!(error, OpenError::Recovery(RecoveryError::Foreign(_))),
-        "{error}"
-    );
+    assert!(matches!(error, OpenError::Recovery(RecoveryError::Foreign(_))), "{error}");
 }

@@ -51,46 +51,24 @@ async fn append(
 ) -> Vec<Told> {
     let channel = |random: &mut Random| format!("c{}", random.below(5));
     let data: Vec<Vec<u8>> = (0..count)
-        .map(|_| {
-            (0..random.below(bytes_max + 1))
-                .map(|_| random.next() as u8)
-                .collect()
-        })
+        .map(|_| (0..random.below(bytes_max + 1)).map(|_| random.next() as u8).collect())
         .collect();
     let new = |data: &Vec<u8>| NewEvent {
         channel: Channel::parse(&channel(random)).expect("channel"),
-        event: Event::builder("1", "/s", "t")
-            .data(data)
-            .build()
-            .expect("legal"),
+        event: Event::builder("1", "/s", "t").data(data).build().expect("legal"),
     };
     let events = data.iter().map(new).collect();
-    let batch = Batch {
-        durability,
-        logged_at_ms: 0,
-        events,
-    };
+    let batch = Batch { durability, logged_at_ms: 0, events };
     let appended = store.append(batch).await.expect("appends");
     let batch = appended[0].offset;
     let told = appended.iter().zip(data);
-    told.map(|(it, data)| Told {
-        durability,
-        batch,
-        offset: it.offset,
-        data,
-    })
-    .collect()
+    told.map(|(it, data)| Told { durability, batch, offset: it.offset, data }).collect()
 }
 
 async fn read_all(store: &DiskStore) -> Vec<LoggedEvent> {
     let selection = Selection::parse([">"]).expect("selection");
     let (events_max, bytes_max) = (usize::MAX, usize::MAX);
-    let read = Read {
-        selection,
-        after: Offset::START,
-        events_max,
-        bytes_max,
-    };
+    let read = Read { selection, after: Offset::START, events_max, bytes_max };
     store.read(read).await.expect("reads").events
 }
 
@@ -102,11 +80,7 @@ async fn one_crash(seed: u64, weakest: Durability, page_bytes: usize) -> usize {
     let store = open(&disk, seed);
     let mut told = Vec::new();
     for _ in 0..random.below(20) {
-        let durability = if random.below(3) == 0 {
-            weakest
-        } else {
-            Durability::Fsync
-        };
+        let durability = if random.below(3) == 0 { weakest } else { Durability::Fsync };
         let (count, bytes_max) = size(&mut random);
         told.extend(append(&store, durability, count, bytes_max, &mut random).await);
     }
@@ -125,11 +99,7 @@ fn size(random: &mut Random) -> (usize, u64) {
     let counts = [1, 1, 2, 16, 64];
     let bytes = [0, 20, 256, 5_000, 20_000];
     let count = counts[random.below(5) as usize];
-    let bytes = if count > 2 {
-        256
-    } else {
-        bytes[random.below(5) as usize]
-    };
+    let bytes = if count > 2 { 256 } else { bytes[random.below(5) as usize] };
     (count, bytes)
 }
 
@@ -140,11 +110,7 @@ async fn check(image: &SimulatedDisk, told: &[Told], unsynced: &[Told], seed: u6
     for event in &found {
         let known = all.iter().find(|told| told.offset == event.offset);
         let known = known.unwrap_or_else(|| panic!("seed {seed}: {} was invented", event.offset));
-        assert_eq!(
-            event.event.data().as_deref(),
-            Some(&*known.data),
-            "seed {seed}"
-        );
+        assert_eq!(event.event.data().as_deref(), Some(&*known.data), "seed {seed}");
     }
     let is_found = |told: &&&Told| found.iter().any(|event| event.offset == told.offset);
     let lost: Vec<_> = told.iter().filter(|told| !is_found(&told)).collect();
@@ -152,34 +118,21 @@ async fn check(image: &SimulatedDisk, told: &[Told], unsynced: &[Told], seed: u6
         lost.iter().all(|told| told.durability != Durability::Fsync),
         "seed {seed}: a synced event was lost"
     );
-    let lost_batches: HashSet<_> = all
-        .iter()
-        .filter(|told| !is_found(told))
-        .map(|told| told.batch)
-        .collect();
+    let lost_batches: HashSet<_> =
+        all.iter().filter(|told| !is_found(told)).map(|told| told.batch).collect();
     assert!(
-        all.iter()
-            .filter(is_found)
-            .all(|told| !lost_batches.contains(&told.batch)),
+        all.iter().filter(is_found).all(|told| !lost_batches.contains(&told.batch)),
         "seed {seed}: a part of a batch survived"
     );
     // Offsets that were told are not told again, lost or not.
     let mut random = Random(seed);
     let again = append(&store, Durability::Fsync, 3, 10, &mut random).await;
     let highest = all.iter().map(|told| told.offset).max().unwrap_or_default();
-    assert!(
-        again[0].offset > highest,
-        "seed {seed}: {} after {highest}",
-        again[0].offset
-    );
+    assert!(again[0].offset > highest, "seed {seed}: {} after {highest}", again[0].offset);
     drop(store);
     let store = open(image, seed ^ 2);
     let after = read_all(&store).await;
-    assert_eq!(
-        after.len(),
-        found.len() + 3,
-        "seed {seed}: the second opening agrees"
-    );
+    assert_eq!(after.len(), found.len() + 3, "seed {seed}: the second opening agrees");
     lost.len()
 }
 
@@ -199,10 +152,7 @@ async fn weaker_durability_never_costs_a_synced_event_or_an_offset() {
             lost += one_crash(seed, weakest, 4_096).await;
         }
     }
-    assert!(
-        lost > 0,
-        "the check of the check: weaker durability must lose something here"
-    );
+    assert!(lost > 0, "the check of the check: weaker durability must lose something here");
 }
 
 #[tokio::test]
@@ -214,15 +164,8 @@ async fn what_the_system_has_survives_the_process() {
     append(&store, Durability::Memory, 5, 100, &mut random).await;
     let image = disk.after_process_death();
     drop(store);
-    let found: Vec<_> = read_all(&open(&image, 2))
-        .await
-        .iter()
-        .map(|it| it.offset)
-        .collect();
-    assert_eq!(
-        found,
-        kept.iter().map(|told| told.offset).collect::<Vec<_>>()
-    );
+    let found: Vec<_> = read_all(&open(&image, 2)).await.iter().map(|it| it.offset).collect();
+    assert_eq!(found, kept.iter().map(|told| told.offset).collect::<Vec<_>>());
 }
 
 #[tokio::test]

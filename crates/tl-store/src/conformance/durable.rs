@@ -37,10 +37,7 @@ pub async fn the_log_goes_on_where_it_ended(home: impl Home) {
     let store = home.open();
     assert_eq!(store.epoch(), epoch);
     assert_eq!(read(&*store, &[">"], 0).await.events, before);
-    assert_eq!(
-        store.last(&channel("a")).map(|last| last.offset),
-        Some(first[0].offset)
-    );
+    assert_eq!(store.last(&channel("a")).map(|last| last.offset), Some(first[0].offset));
     let next = append(&*store, vec![event("a", "3")]).await[0];
     assert!(next.offset > first[1].offset);
     assert_eq!(next.previous, first[0].offset);
@@ -50,11 +47,7 @@ pub async fn the_log_goes_on_where_it_ended(home: impl Home) {
 pub async fn weaker_durability_is_safe_after_a_flush(home: impl Home) {
     let store = home.open();
     for durability in [Durability::Memory, Durability::Os, Durability::Memory] {
-        let batch = Batch {
-            durability,
-            logged_at_ms: NOW_MS,
-            events: vec![event("a", "x")],
-        };
+        let batch = Batch { durability, logged_at_ms: NOW_MS, events: vec![event("a", "x")] };
         store.append(batch).await.expect("appends");
     }
     store.flush().await.expect("flushes");
@@ -71,21 +64,10 @@ pub async fn gaps_are_told_after_reopening(home: impl Home) {
     let store = home.open();
     assert_eq!(store.bounds().head, head);
     let gap = async |name: &str| read(&*store, &[name], first.get()).await.gap;
-    let expected = Some(Gap {
-        after: first,
-        through: head.previous(),
-    });
+    let expected = Some(Gap { after: first, through: head.previous() });
     assert_eq!(gap("trimmed").await, expected);
-    assert_eq!(
-        gap("gone").await,
-        expected,
-        "forgotten channels may have lost something"
-    );
-    assert_eq!(
-        gap("kept").await,
-        None,
-        "its back pointer says that nothing came before"
-    );
+    assert_eq!(gap("gone").await, expected, "forgotten channels may have lost something");
+    assert_eq!(gap("kept").await, None, "its back pointer says that nothing came before");
 }
 
 /// Opening is not an event of the log.

@@ -37,18 +37,13 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     let channel = prop::sample::select(vec!["a", "a.b", "a.c", "b", "c.a.b", "$sys.a"]);
-    let pattern = prop::sample::select(vec![
-        "a", "a.*", "a.>", "*", ">", "b", "c.*.b", "$sys.>", "d",
-    ]);
+    let pattern =
+        prop::sample::select(vec!["a", "a.*", "a.>", "*", ">", "b", "c.*.b", "$sys.>", "d"]);
     let durability =
         prop::sample::select(vec![Durability::Memory, Durability::Os, Durability::Fsync]);
     prop_oneof![
         (durability, prop::collection::vec(channel, 1..8)).prop_map(|(d, c)| Step::Append(d, c)),
-        (
-            prop::collection::vec(pattern, 1..4),
-            any::<prop::sample::Index>(),
-            1..20usize
-        )
+        (prop::collection::vec(pattern, 1..4), any::<prop::sample::Index>(), 1..20usize)
             .prop_map(|(patterns, after, events_max)| Step::Read(patterns, after, events_max)),
     ]
 }
@@ -60,15 +55,8 @@ async fn append(
     channels: Vec<&str>,
 ) {
     let events: Vec<NewEvent> = channels.iter().map(|name| event(name, "x")).collect();
-    let names = events
-        .iter()
-        .map(|event| event.channel.clone())
-        .collect::<Vec<_>>();
-    let batch = Batch {
-        durability,
-        logged_at_ms: NOW_MS,
-        events,
-    };
+    let names = events.iter().map(|event| event.channel.clone()).collect::<Vec<_>>();
+    let batch = Batch { durability, logged_at_ms: NOW_MS, events };
     let appended = store.append(batch).await.expect("appends");
     model.extend(appended.iter().map(|appended| appended.offset).zip(names));
 }
@@ -82,22 +70,13 @@ async fn compare(
 ) {
     let after = Offset::new(after.index(model.len() + 2) as u64);
     let selection = Selection::parse(patterns.iter().copied()).expect("selection");
-    let expected = model
-        .iter()
-        .filter(|(offset, channel)| *offset > after && selection.matches(channel));
+    let expected =
+        model.iter().filter(|(offset, channel)| *offset > after && selection.matches(channel));
     let expected: Vec<_> = expected.take(events_max).cloned().collect();
-    let read = Read {
-        selection: selection.clone(),
-        after,
-        events_max,
-        bytes_max: usize::MAX,
-    };
+    let read = Read { selection: selection.clone(), after, events_max, bytes_max: usize::MAX };
     let page = store.read(read).await.expect("reads");
-    let found: Vec<_> = page
-        .events
-        .iter()
-        .map(|event| (event.offset, event.channel.clone()))
-        .collect();
+    let found: Vec<_> =
+        page.events.iter().map(|event| (event.offset, event.channel.clone())).collect();
     assert_eq!(found, expected, "{selection:?} after {after}");
     assert_eq!(page.gap, None);
 }

@@ -19,13 +19,11 @@ pub(super) fn parse(
         Error::new(ErrorCode::FrameInvalid, detail)
     })?;
     match frame {
-        Frame::Hello(hello) => Ok(ClientFrame::Hello {
-            client: hello.client,
-        }),
+        Frame::Hello(hello) => Ok(ClientFrame::Hello { client: hello.client }),
         Frame::Subscribe(subscribe) => parse_subscribe(&subscribe).map(ClientFrame::Subscribe),
-        Frame::Unsubscribe(unsubscribe) => Ok(ClientFrame::Unsubscribe {
-            subscription: SubscriptionId(unsubscribe.subscription),
-        }),
+        Frame::Unsubscribe(unsubscribe) => {
+            Ok(ClientFrame::Unsubscribe { subscription: SubscriptionId(unsubscribe.subscription) })
+        }
         Frame::Credit(credit) => Ok(ClientFrame::Credit {
             subscription: SubscriptionId(credit.subscription),
             events: u64::from(credit.events),
@@ -43,9 +41,7 @@ fn parse_subscribe(subscribe: &contract::Subscribe) -> Result<Subscribe, Error> 
         subscription: SubscriptionId(subscribe.subscription),
         selection,
         after: parse_after(&subscribe.after)?,
-        credit: subscribe
-            .credit
-            .map_or(Credit::Unlimited, |events| Credit::Events(events.into())),
+        credit: subscribe.credit.map_or(Credit::Unlimited, |events| Credit::Events(events.into())),
     })
 }
 
@@ -53,17 +49,12 @@ fn parse_after(after: &str) -> Result<After, Error> {
     if after.is_empty() {
         return Ok(After::Earliest);
     }
-    after
-        .parse()
-        .map_err(|error| Error::new(ErrorCode::CursorInvalid, format!("`after`: {error}")))
+    after.parse().map_err(|error| Error::new(ErrorCode::CursorInvalid, format!("`after`: {error}")))
 }
 
 fn parse_publish(publish: &contract::Publish, stamp: &dyn Stamp) -> Result<Publish, Error> {
     check_size(publish)?;
-    let events = publish
-        .events
-        .iter()
-        .map(|draft| parse_event(draft, &publish.channel, stamp));
+    let events = publish.events.iter().map(|draft| parse_event(draft, &publish.channel, stamp));
     Ok(Publish {
         request: RequestId(publish.request),
         events: events.collect(),
@@ -74,17 +65,9 @@ fn parse_publish(publish: &contract::Publish, stamp: &dyn Stamp) -> Result<Publi
 
 fn check_size(publish: &contract::Publish) -> Result<(), Error> {
     if publish.events.is_empty() {
-        return Err(Error::new(
-            ErrorCode::FrameInvalid,
-            "a publish has at least one event",
-        ));
+        return Err(Error::new(ErrorCode::FrameInvalid, "a publish has at least one event"));
     }
-    let bytes: usize = publish
-        .events
-        .iter()
-        .flat_map(|draft| &draft.data)
-        .map(|d| d.len())
-        .sum();
+    let bytes: usize = publish.events.iter().flat_map(|draft| &draft.data).map(|d| d.len()).sum();
     if publish.events.len() > BATCH_EVENTS_MAX || bytes > BATCH_BYTES_MAX {
         let detail =
             format!("a batch has at most {BATCH_EVENTS_MAX} events and {BATCH_BYTES_MAX} bytes");

@@ -23,28 +23,14 @@ pub fn write_server(
     out: &mut Outbox,
 ) {
     match (frame, form) {
-        (
-            ServerFrame::Events {
-                subscription,
-                events,
-            },
-            Form::Json,
-        ) => {
+        (ServerFrame::Events { subscription, events }, Form::Json) => {
             write_events_json(*subscription, events, epoch, out);
         }
-        (
-            ServerFrame::Events {
-                subscription,
-                events,
-            },
-            Form::Protobuf,
-        ) => {
+        (ServerFrame::Events { subscription, events }, Form::Protobuf) => {
             write_events_protobuf(*subscription, events, epoch, out);
         }
         (frame, form) => {
-            let frame = contract::ServerFrame {
-                frame: message(frame),
-            };
+            let frame = contract::ServerFrame { frame: message(frame) };
             out.put(&encode(form, &frame));
         }
     }
@@ -88,16 +74,9 @@ fn write_events_protobuf(
         .collect();
     let event_len = |(body, places): &(&Bytes, Vec<u8>)| (body.len() + places.len()) as u64;
     let subscription = u64::from(subscription.0);
-    let subscription_len = if subscription == 0 {
-        0
-    } else {
-        1 + varint_len(subscription)
-    };
-    let events_len: u64 = pieces
-        .iter()
-        .map(event_len)
-        .map(|len| 1 + varint_len(len) as u64 + len)
-        .sum();
+    let subscription_len = if subscription == 0 { 0 } else { 1 + varint_len(subscription) };
+    let events_len: u64 =
+        pieces.iter().map(event_len).map(|len| 1 + varint_len(len) as u64 + len).sum();
     out.put_with(|buffer| {
         encode_varint(EVENTS_TAG, buffer);
         encode_varint(subscription_len as u64 + events_len, buffer);
@@ -124,56 +103,40 @@ fn places(delivered: &Delivered<Arc<SharedEvent>>, epoch: Epoch) -> (Position, P
 /// The message of every frame but `events`, which the caller writes itself.
 fn message(frame: &ServerFrame<Arc<SharedEvent>>) -> Option<Frame> {
     Some(match frame {
-        ServerFrame::CaughtUp { subscription, at } => contract::CaughtUp {
-            subscription: subscription.0,
-            cursor: text(*at),
+        ServerFrame::CaughtUp { subscription, at } => {
+            contract::CaughtUp { subscription: subscription.0, cursor: text(*at) }.into()
         }
-        .into(),
         ServerFrame::Error { about, error } => error_message(*about, error).into(),
         ServerFrame::Events { .. } => return None,
-        ServerFrame::Gap {
-            subscription,
-            after,
-            through,
-        } => contract::Gap {
+        ServerFrame::Gap { subscription, after, through } => contract::Gap {
             subscription: subscription.0,
             after: text(*after),
             cursor: text(*through),
         }
         .into(),
-        ServerFrame::GoingAway {
-            reconnect_after,
-            places,
-        } => contract::GoingAway {
+        ServerFrame::GoingAway { reconnect_after, places } => contract::GoingAway {
             reconnect_after_ms: millis(*reconnect_after),
             places: place_messages(places),
         }
         .into(),
-        ServerFrame::Heartbeat { places } => contract::Heartbeat {
-            places: place_messages(places),
+        ServerFrame::Heartbeat { places } => {
+            contract::Heartbeat { places: place_messages(places) }.into()
         }
-        .into(),
         ServerFrame::Pong { nonce } => contract::Pong { nonce: *nonce }.into(),
         ServerFrame::Receipts { request, results } => contract::Receipts {
             request: request.0,
             receipts: results.iter().map(receipt_message).collect(),
         }
         .into(),
-        ServerFrame::Subscribed { subscription, at } => contract::Subscribed {
-            subscription: subscription.0,
-            cursor: text(*at),
+        ServerFrame::Subscribed { subscription, at } => {
+            contract::Subscribed { subscription: subscription.0, cursor: text(*at) }.into()
         }
-        .into(),
-        ServerFrame::Unsubscribed { subscription, at } => contract::Unsubscribed {
-            subscription: subscription.0,
-            cursor: text(*at),
+        ServerFrame::Unsubscribed { subscription, at } => {
+            contract::Unsubscribed { subscription: subscription.0, cursor: text(*at) }.into()
         }
-        .into(),
-        ServerFrame::Welcome { session, heartbeat } => contract::Welcome {
-            session: session.clone(),
-            heartbeat_ms: millis(*heartbeat),
+        ServerFrame::Welcome { session, heartbeat } => {
+            contract::Welcome { session: session.clone(), heartbeat_ms: millis(*heartbeat) }.into()
         }
-        .into(),
     })
 }
 
@@ -183,11 +146,7 @@ fn error_message(about: About, error: &Error) -> contract::Error {
         About::Session => (None, None),
         About::Subscription(subscription) => (None, Some(subscription.0)),
     };
-    contract::Error {
-        request,
-        subscription,
-        problem: problem_message(error).into(),
-    }
+    contract::Error { request, subscription, problem: problem_message(error).into() }
 }
 
 pub(crate) fn receipt_message(result: &Result<Receipt, Error>) -> contract::Receipt {

@@ -21,17 +21,12 @@ fn epoch() -> Epoch {
 }
 
 fn position(offset: u64) -> Position {
-    Position {
-        epoch: epoch(),
-        offset: Offset::new(offset),
-    }
+    Position { epoch: epoch(), offset: Offset::new(offset) }
 }
 
 /// What the server understands of a frame that a client wrote, which must not depend on the form.
 fn understood(frame: impl Into<Said>) -> Result<ClientFrame, Error> {
-    let frame = contract::ClientFrame {
-        frame: Some(frame.into()),
-    };
+    let frame = contract::ClientFrame { frame: Some(frame.into()) };
     let [json, protobuf] =
         FORMS.map(|form| read_client(form, &write_client(form, &frame), &FixedStamp));
     assert_eq!(format!("{json:?}"), format!("{protobuf:?}"));
@@ -69,37 +64,19 @@ fn subscribe_names_channels_a_place_and_a_credit() {
 #[test]
 fn what_subscribe_leaves_out_means_everything() {
     let channels = vec!["a".into()];
-    let subscribe = contract::Subscribe {
-        channels,
-        ..contract::Subscribe::default()
-    };
+    let subscribe = contract::Subscribe { channels, ..contract::Subscribe::default() };
     let ClientFrame::Subscribe(subscribe) = understood(subscribe).expect("valid") else {
         panic!("a subscribe frame");
     };
-    assert_eq!(
-        (subscribe.after, subscribe.credit),
-        (After::Earliest, Credit::Unlimited)
-    );
+    assert_eq!((subscribe.after, subscribe.credit), (After::Earliest, Credit::Unlimited));
 }
 
 #[test]
 fn a_publish_answers_for_each_event() {
-    let good = Draft {
-        data: Some("1".into()),
-        ..Draft::default()
-    };
-    let elsewhere = Draft {
-        channel: Some("b".into()),
-        ..good.clone()
-    };
-    let bad = Draft {
-        id: Some(String::new()),
-        ..good.clone()
-    };
-    let nowhere = Draft {
-        channel: Some("*".into()),
-        ..good.clone()
-    };
+    let good = Draft { data: Some("1".into()), ..Draft::default() };
+    let elsewhere = Draft { channel: Some("b".into()), ..good.clone() };
+    let bad = Draft { id: Some(String::new()), ..good.clone() };
+    let nowhere = Draft { channel: Some("*".into()), ..good.clone() };
     let publish = contract::Publish {
         request: 3,
         channel: "a".into(),
@@ -116,23 +93,14 @@ fn a_publish_answers_for_each_event() {
         Ok(event) => event.channel.to_string(),
         Err(error) => error.code.to_string(),
     });
-    assert_eq!(
-        outcomes.collect::<Vec<_>>(),
-        ["a", "b", "event_invalid", "channel_invalid"]
-    );
+    assert_eq!(outcomes.collect::<Vec<_>>(), ["a", "b", "event_invalid", "channel_invalid"]);
 }
 
 #[test]
 fn frames_that_make_no_sense_say_why() {
     let code = |frame: Said| understood(frame).expect_err("refused").code;
-    assert_eq!(
-        code(contract::Publish::default().into()),
-        ErrorCode::FrameInvalid
-    );
-    assert_eq!(
-        code(contract::Subscribe::default().into()),
-        ErrorCode::SelectionInvalid
-    );
+    assert_eq!(code(contract::Publish::default().into()), ErrorCode::FrameInvalid);
+    assert_eq!(code(contract::Subscribe::default().into()), ErrorCode::SelectionInvalid);
     let after = contract::Subscribe {
         channels: vec!["a".into()],
         after: "now".into(),
@@ -147,34 +115,20 @@ fn frames_that_make_no_sense_say_why() {
     assert_eq!(code(many.into()), ErrorCode::BatchTooLarge);
     let read = |form, bytes: &[u8]| read_client(form, bytes, &FixedStamp).expect_err("refused");
     assert_eq!(read(Form::Json, b"{}").code, ErrorCode::FrameInvalid);
-    assert_eq!(
-        read(Form::Json, b"{\"subscribe\":1}").code,
-        ErrorCode::FrameInvalid
-    );
+    assert_eq!(read(Form::Json, b"{\"subscribe\":1}").code, ErrorCode::FrameInvalid);
     assert_eq!(read(Form::Json, b"\xff").code, ErrorCode::FrameInvalid);
     assert_eq!(read(Form::Protobuf, b"\xff").code, ErrorCode::FrameInvalid);
-    assert_eq!(
-        read(Form::Json, &vec![b' '; FRAME_BYTES_MAX + 1]).code,
-        ErrorCode::FrameTooLarge
-    );
+    assert_eq!(read(Form::Json, &vec![b' '; FRAME_BYTES_MAX + 1]).code, ErrorCode::FrameTooLarge);
 }
 
 #[test]
 fn events_carry_their_places() {
     let shared = |number: u64, data: &[u8]| {
-        let event = Event::builder(&number.to_string(), "/s", "t")
-            .data(data)
-            .build();
+        let event = Event::builder(&number.to_string(), "/s", "t").data(data).build();
         let channel = Channel::parse("a").expect("channel");
         let (offset, previous) = (Offset::new(number), Offset::START);
         let event = event.expect("legal");
-        let logged = LoggedEvent {
-            offset,
-            previous,
-            logged_at_ms: 0,
-            channel,
-            event,
-        };
+        let logged = LoggedEvent { offset, previous, logged_at_ms: 0, channel, event };
         Arc::new(SharedEvent::new(logged))
     };
     let delivered = |event: Arc<SharedEvent>, previous| Delivered {
@@ -182,31 +136,20 @@ fn events_carry_their_places() {
         previous: Offset::new(previous),
         event,
     };
-    let events = vec![
-        delivered(shared(2, b"{\"a\":1}"), 1),
-        delivered(shared(5, &[0xff; 2_000]), 2),
-    ];
+    let events =
+        vec![delivered(shared(2, b"{\"a\":1}"), 1), delivered(shared(5, &[0xff; 2_000]), 2)];
     for subscription in [SubscriptionId(0), SubscriptionId(300)] {
-        let frame = ServerFrame::Events {
-            subscription,
-            events: events.clone(),
-        };
+        let frame = ServerFrame::Events { subscription, events: events.clone() };
         let Told::Events(told) = told(&frame) else {
             panic!("an events frame");
         };
         assert_eq!(told.subscription, subscription.0);
-        let received: Vec<_> = told
-            .events
-            .iter()
-            .map(|draft| draft.receive().expect("an event"))
-            .collect();
+        let received: Vec<_> =
+            told.events.iter().map(|draft| draft.receive().expect("an event")).collect();
         let places = received.iter().map(|event| (event.previous, event.at));
         assert_eq!(
             places.collect::<Vec<_>>(),
-            [
-                (Some(position(1)), position(2)),
-                (Some(position(2)), position(5))
-            ]
+            [(Some(position(1)), position(2)), (Some(position(2)), position(5))]
         );
         assert_eq!(received[0].event, events_of(&events)[0]);
         assert_eq!(received[1].event, events_of(&events)[1]);
@@ -214,10 +157,7 @@ fn events_carry_their_places() {
 }
 
 fn events_of(delivered: &[Delivered<Arc<SharedEvent>>]) -> Vec<Event> {
-    delivered
-        .iter()
-        .map(|delivered| delivered.event.logged().event.clone())
-        .collect()
+    delivered.iter().map(|delivered| delivered.event.logged().event.clone()).collect()
 }
 
 #[test]
@@ -226,67 +166,26 @@ fn every_other_frame_says_the_same_in_both_forms() {
     let error = Error::new(ErrorCode::Overloaded, "busy").retry_after(Duration::from_millis(1_500));
     let places = vec![(subscription, position(9))];
     let receipt = |at| Ok(Receipt { id: "x".into(), at });
-    let results = vec![
-        receipt(Some(position(9))),
-        receipt(None),
-        Err(error.clone()),
-    ];
+    let results = vec![receipt(Some(position(9))), receipt(None), Err(error.clone())];
     let second = Duration::from_secs(1);
     let frames = [
-        ServerFrame::CaughtUp {
-            subscription,
-            at: position(1),
-        },
-        ServerFrame::Error {
-            about: About::Request(RequestId(1)),
-            error: error.clone(),
-        },
-        ServerFrame::Error {
-            about: About::Subscription(subscription),
-            error: error.clone(),
-        },
-        ServerFrame::Error {
-            about: About::Session,
-            error,
-        },
-        ServerFrame::Gap {
-            subscription,
-            after: position(1),
-            through: position(2),
-        },
-        ServerFrame::GoingAway {
-            reconnect_after: second,
-            places: places.clone(),
-        },
+        ServerFrame::CaughtUp { subscription, at: position(1) },
+        ServerFrame::Error { about: About::Request(RequestId(1)), error: error.clone() },
+        ServerFrame::Error { about: About::Subscription(subscription), error: error.clone() },
+        ServerFrame::Error { about: About::Session, error },
+        ServerFrame::Gap { subscription, after: position(1), through: position(2) },
+        ServerFrame::GoingAway { reconnect_after: second, places: places.clone() },
         ServerFrame::Heartbeat { places },
         ServerFrame::Pong { nonce: 0 },
-        ServerFrame::Receipts {
-            request: RequestId(1),
-            results,
-        },
-        ServerFrame::Subscribed {
-            subscription,
-            at: position(1),
-        },
-        ServerFrame::Unsubscribed {
-            subscription,
-            at: position(1),
-        },
-        ServerFrame::Welcome {
-            session: "s".into(),
-            heartbeat: second,
-        },
+        ServerFrame::Receipts { request: RequestId(1), results },
+        ServerFrame::Subscribed { subscription, at: position(1) },
+        ServerFrame::Unsubscribed { subscription, at: position(1) },
+        ServerFrame::Welcome { session: "s".into(), heartbeat: second },
     ];
     let told: Vec<_> = frames.iter().map(told).collect();
     let json = serde_json::to_string(&told).expect("writes");
-    assert!(
-        json.contains("\"goingAway\":{\"reconnectAfterMs\":1000,\"places\":["),
-        "{json}"
-    );
-    assert!(
-        json.contains("\"retryable\":true,\"retryAfterMs\":1500"),
-        "{json}"
-    );
+    assert!(json.contains("\"goingAway\":{\"reconnectAfterMs\":1000,\"places\":["), "{json}");
+    assert!(json.contains("\"retryable\":true,\"retryAfterMs\":1500"), "{json}");
 }
 
 proptest! {

@@ -42,10 +42,7 @@ impl Parser {
     pub fn feed(&mut self, bytes: &[u8]) -> Result<(), TooLong> {
         self.buffer.extend_from_slice(bytes);
         let mut start = 0;
-        while let Some(len) = self.buffer[self.scanned..]
-            .iter()
-            .position(|b| is_line_end(*b))
-        {
+        while let Some(len) = self.buffer[self.scanned..].iter().position(|b| is_line_end(*b)) {
             let end = self.scanned + len;
             let is_lf_of_crlf = end == start && self.ended_with_cr && self.buffer[end] == b'\n';
             self.ended_with_cr = self.buffer[end] == b'\r';
@@ -60,11 +57,7 @@ impl Parser {
         }
         self.buffer.drain(..start);
         self.scanned = self.buffer.len();
-        if self.buffer.len() > LINE_BYTES_MAX {
-            Err(TooLong)
-        } else {
-            Ok(())
-        }
+        if self.buffer.len() > LINE_BYTES_MAX { Err(TooLong) } else { Ok(()) }
     }
 
     /// The next block that is complete.
@@ -104,11 +97,7 @@ impl Parser {
         let name = std::mem::take(&mut self.name);
         let mut data = std::mem::take(&mut self.data);
         if data.pop().is_some() {
-            self.blocks.push_back(Block {
-                name,
-                data,
-                id: self.id.clone(),
-            });
+            self.blocks.push_back(Block { name, data, id: self.id.clone() });
         }
     }
 }
@@ -153,13 +142,9 @@ mod tests {
 
     fn blocks(pieces: &[&[u8]]) -> Vec<(String, String, String)> {
         let mut parser = Parser::new();
-        pieces
-            .iter()
-            .for_each(|piece| parser.feed(piece).expect("short"));
+        pieces.iter().for_each(|piece| parser.feed(piece).expect("short"));
         let blocks = std::iter::from_fn(|| parser.next_block());
-        blocks
-            .map(|block| (block.name, block.data, block.id))
-            .collect()
+        blocks.map(|block| (block.name, block.data, block.id)).collect()
     }
 
     fn block(name: &str, data: &str, id: &str) -> (String, String, String) {
@@ -173,28 +158,19 @@ mod tests {
             [block("", "YHOO\n+2\n10", "")]
         );
         let stream = b": test stream\n\ndata: first\nid: 1\n\ndata:second\nid\n\ndata:  third\n\n";
-        let expected = [
-            block("", "first", "1"),
-            block("", "second", ""),
-            block("", " third", ""),
-        ];
+        let expected = [block("", "first", "1"), block("", "second", ""), block("", " third", "")];
         assert_eq!(blocks(&[stream]), expected);
         assert_eq!(
             blocks(&[b"data\n\ndata\ndata\n\ndata:"]),
             [block("", "", ""), block("", "\n", "")]
         );
-        assert_eq!(
-            blocks(&[b"\xef\xbb\xbfdata: x\r\rdata: y\r\n\r\n"]).len(),
-            2
-        );
+        assert_eq!(blocks(&[b"\xef\xbb\xbfdata: x\r\rdata: y\r\n\r\n"]).len(), 2);
     }
 
     #[test]
     fn an_id_without_data_wakes_nobody_but_is_remembered() {
         let mut parser = Parser::new();
-        parser
-            .feed(b": heartbeat\nid: 7\n\nretry: 20\nretry: x\n\n")
-            .expect("short");
+        parser.feed(b": heartbeat\nid: 7\n\nretry: 20\nretry: x\n\n").expect("short");
         assert_eq!(parser.next_block(), None);
         assert_eq!((parser.last_id(), parser.retry_ms()), ("7", Some(20)));
     }
@@ -203,10 +179,7 @@ mod tests {
     fn an_endless_line_is_refused() {
         let mut parser = Parser::new();
         let chunk = vec![b'x'; 1024 * 1024];
-        assert_eq!(
-            (0..4).find_map(|_| parser.feed(&chunk).err()),
-            Some(TooLong)
-        );
+        assert_eq!((0..4).find_map(|_| parser.feed(&chunk).err()), Some(TooLong));
     }
 
     proptest! {

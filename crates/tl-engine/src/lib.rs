@@ -1,0 +1,141 @@
+//! The engine: publish, read, subscribe.
+//!
+//! Every transport calls it, and it alone calls a store. It knows nothing of any transport.
+//!
+//! An event's way through it: [`publish`](Engine::publish) checks rights and limits and queues the
+//! events; the [writer](writer) takes what waits, lets the admission machine decide, appends one
+//! batch to the store, shows it to the [tail](tail) and hands out the receipts; the tail wakes the
+//! [subscriptions](Subscription) concerned, each of which takes what it wants when it can.
+
+mod access;
+mod environment;
+mod interests;
+mod publish;
+mod read;
+mod subscribe;
+mod tail;
+mod writer;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use tl_model::{Epoch, Offset, Position, Rules};
+use tl_store::LogStore;
+
+pub use environment::{Environment, SystemEnvironment};
+pub use publish::Publish;
+pub use read::{Page, ReadRequest};
+pub use subscribe::Subscription;
+pub use tl_protocol::frame::Receipt;
+pub use writer::Stats;
+
+use tail::Tail;
+use writer::Writer;
+
+/// The engine. Clones are handles to the same one.
+#[derive(Clone)]
+pub struct Engine {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    store: Arc<dyn LogStore>,
+    environment: Arc<dyn Environment>,
+    rules: Rules,
+    tail: Arc<Tail>,
+    writer: Writer,
+    draining: watch::Sender<bool>,
+    trimmer: JoinHandle<()>,
+}
+
+/// How an engine is set up.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// What operators decide about channels.
+    pub rules: Rules,
+}
+
+impl Engine {
+    /// Starts an engine on a store. Must be called within a tokio runtime.
+    pub fn start(
+        store: Arc<dyn LogStore>,
+        environment: Arc<dyn Environment>,
+        options: Options,
+    ) -> Self {
+        let Options { rules } = options;
+        let tail = Arc::new(Tail::new(store.bounds().tail));
+        let writer = Writer::start(store.clone(), environment.clone(), tail.clone());
+        let trimmer = tokio::spawn(trim(store.clone(), environment.clone(), rules.clone()));
+        let (draining, _) = watch::channel(false);
+        let shared = Shared { store, environment, rules, tail, writer, draining, trimmer };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// The identity of the log.
+    pub fn epoch(&self) -> Epoch {
+        self.shared.store.epoch()
+    }
+
+    /// Time, ids and chance.
+    pub fn environment(&self) -> &dyn Environment {
+        &*self.shared.environment
+    }
+
+    /// What has happened since the start.
+    pub fn stats(&self) -> Stats {
+        self.shared.writer.stats()
+    }
+
+    /// Tells everybody who asked that the server is about to stop. Work goes on.
+    pub fn drain(&self) {
+        self.shared.draining.send_replace(true);
+    }
+
+    /// Becomes true once the server is about to stop.
+    pub fn draining(&self) -> watch::Receiver<bool> {
+        self.shared.draining.subscribe()
+    }
+
+    /// Waits until all that was published is in the log, and the log on disk.
+    ///
+    /// # Errors
+    ///
+    /// `store_failed` if the log cannot be written.
+    pub async fn close(&self) -> Result<(), tl_model::Error> {
+        self.shared.trimmer.abort();
+        self.shared.writer.idle().await;
+        self.shared.store.flush().await.map_err(|error| writer::append_error(&error))
+    }
+
+    fn position(&self, offset: Offset) -> Position {
+        Position { epoch: self.epoch(), offset }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.trimmer.abort();
+    }
+}
+
+/// Lets go of what the rules no longer keep, again and again.
+async fn trim(store: Arc<dyn LogStore>, environment: Arc<dyn Environment>, rules: Rules) {
+    if rules.keep_everything() {
+        return;
+    }
+    loop {
+        tokio::time::sleep(TRIM_INTERVAL).await;
+        if let Err(error) = store.trim(&rules, environment.now_ms()).await {
+            tracing::error!(%error, "what has expired stays for now");
+        }
+    }
+}
+
+/// Retention is counted in hours and days; seconds more do no harm.
+const TRIM_INTERVAL: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,144 @@
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use tl_model::limits::{DELIVERY_BYTES_MAX, DELIVERY_EVENTS_MAX};
+use tl_model::{After, Call, Error, LoggedEvent, Offset, Position, Selection, SharedEvent};
+use tl_protocol::subscription::{self as machine, Credit, Delivery, PageRead, Step};
+use tl_store::{BoxFuture, Page, Read, ReadError};
+
+use crate::read::read_error;
+use crate::tail::{TailReader, Taken};
+use crate::{Engine, access};
+
+/// A subscription: what comes behind a place, then what comes live.
+///
+/// It holds a place and a credit. Between two calls of [`next`](Self::next) it holds no events, but
+/// for what one read has found and has not been taken yet.
+pub struct Subscription {
+    engine: Engine,
+    selection: Selection,
+    machine: machine::Subscription,
+    tail: TailReader,
+    reading: Option<BoxFuture<'static, Result<Page, ReadError>>>,
+    found: VecDeque<Delivery<Arc<SharedEvent>>>,
+    events_max: usize,
+}
+
+impl Engine {
+    /// Begins a subscription.
+    ///
+    /// # Errors
+    ///
+    /// `cursor_epoch`, `cursor_ahead`.
+    pub fn subscribe(
+        &self,
+        call: &Call,
+        selection: Selection,
+        after: After,
+        credit: Credit,
+    ) -> Result<Subscription, Error> {
+        access::may_read(call, &selection)?;
+        // Registered first: whatever is logged from here on is in the tail's reach.
+        let tail = self.shared.tail.reader(&selection);
+        let after = self.resolve(after)?;
+        Ok(Subscription {
+            engine: self.clone(),
+            selection,
+            machine: machine::Subscription::new(after, credit),
+            tail,
+            reading: None,
+            found: VecDeque::new(),
+            events_max: DELIVERY_EVENTS_MAX,
+        })
+    }
+}
+
+impl Subscription {
+    /// The same subscription, delivering at most so many events at once.
+    #[must_use]
+    pub fn at_most(mut self, events_max: usize) -> Self {
+        self.events_max = events_max.clamp(1, DELIVERY_EVENTS_MAX);
+        self
+    }
+
+    /// What to tell the subscriber next. Waits while there is nothing, or no credit.
+    ///
+    /// # Errors
+    ///
+    /// `store_failed`, after which the subscription is of no more use.
+    pub async fn next(&mut self) -> Result<Delivery<Arc<SharedEvent>>, Error> {
+        std::future::poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    /// [`next`](Self::next) for those who wait for several things at once.
+    pub fn poll_next(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Delivery<Arc<SharedEvent>>, Error>> {
+        loop {
+            if let Some(delivery) = self.found.pop_front() {
+                return Poll::Ready(Ok(delivery));
+            }
+            self.found.shrink_to(0);
+            match self.machine.step(self.events_max) {
+                // Whoever gives the credit asks again.
+                Step::AwaitCredit => return Poll::Pending,
+                Step::ReadLog { after, events_max } => {
+                    ready!(self.poll_log(cx, after, events_max))?;
+                }
+                Step::ReadTail { events_max } => ready!(self.poll_tail(cx, events_max)),
+            }
+        }
+    }
+
+    /// Allows so many more events.
+    pub fn allow(&mut self, events: u64) {
+        self.machine.allow(events);
+    }
+
+    /// The place from which another subscription would go on, once all that was delivered is
+    /// handled.
+    pub fn position(&self) -> Position {
+        self.engine.position(self.machine.position())
+    }
+
+    fn poll_log(
+        &mut self,
+        cx: &mut Context<'_>,
+        after: Offset,
+        events_max: usize,
+    ) -> Poll<Result<(), Error>> {
+        let reading = self.reading.get_or_insert_with(|| {
+            let selection = self.selection.clone();
+            let bytes_max = DELIVERY_BYTES_MAX;
+            self.engine.shared.store.read(Read { selection, after, events_max, bytes_max })
+        });
+        let page = ready!(reading.as_mut().poll(cx)).map_err(read_error);
+        self.reading = None;
+        let Page { gap, events, read_to, reached_end } = page?;
+        let share = |event: LoggedEvent| (event.offset, Arc::new(SharedEvent::new(event)));
+        let events = events.into_iter().map(share).collect();
+        let page = PageRead { gap, events, read_to, reached_end };
+        self.found.extend(self.machine.handle_page(page, self.tail.covers_from()));
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_tail(&mut self, cx: &mut Context<'_>, events_max: usize) -> Poll<()> {
+        loop {
+            match self.tail.take(self.machine.position(), events_max, DELIVERY_BYTES_MAX) {
+                Taken::Behind => {
+                    self.machine.handle_behind();
+                    return Poll::Ready(());
+                }
+                Taken::Events(taken) => {
+                    self.found.extend(self.machine.handle_tail(taken));
+                    if !self.found.is_empty() {
+                        return Poll::Ready(());
+                    }
+                }
+            }
+            ready!(self.tail.poll_woken(cx));
+        }
+    }
+}
