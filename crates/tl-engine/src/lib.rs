@@ -26,7 +26,7 @@ use tl_model::{Epoch, Offset, Position, Rules};
 use tl_store::LogStore;
 
 pub use environment::{Environment, SystemEnvironment};
-pub use publish::Publish;
+pub use publish::{Publish, Receipts};
 pub use read::{Page, ReadRequest};
 pub use subscribe::Subscription;
 pub use tl_protocol::frame::Receipt;

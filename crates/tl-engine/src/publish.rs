@@ -23,47 +23,57 @@ pub struct Publish {
     pub conditions: Vec<Condition>,
 }
 
-/// How an event is to be treated, once it has been checked.
-struct Checked {
-    event: NewEvent,
-    durability: Durability,
-}
+/// Answers to a publish, one for each event, in order.
+pub type Receipts = Vec<Result<Receipt, Error>>;
 
 impl Engine {
-    /// Publishes events and waits until each is as safe as its channel's rules say. There is one
-    /// answer for each event, in order.
+    /// Publishes events. The events are queued in the order of the calls, before this returns; the
+    /// future waits until each is as safe as its channel's rules say. Dropping it gives up events
+    /// that are still queued.
     ///
     /// # Errors
     ///
     /// For the whole: `batch_too_large`; `overloaded`, `store_failed` and `deadline_exceeded`. After
     /// the latter two the events may have been logged all the same. For each event: what the
     /// transport found, `channel_reserved`, `event_too_large`, `condition_failed`.
-    pub async fn publish(
+    pub fn publish(
         &self,
         call: &Call,
         publish: Publish,
-    ) -> Result<Vec<Result<Receipt, Error>>, Error> {
+    ) -> impl Future<Output = Result<Receipts, Error>> + Send + use<> {
+        let submitted = self.submit(call, publish);
+        let (engine, deadline) = (self.clone(), call.deadline);
+        async move {
+            match submitted? {
+                Submitted::Refused(receipts) => Ok(receipts),
+                Submitted::Queued { checked, answer } => {
+                    let appended = until(deadline, answer).await;
+                    engine.receipts(checked, appended)
+                }
+                Submitted::Ephemeral(checked) => engine.receipts(checked, Ok(Vec::new())),
+            }
+        }
+    }
+
+    fn submit(
+        &self,
+        call: &Call,
+        publish: Publish,
+    ) -> Result<Submitted<impl Future<Output = Result<Vec<Appended>, Error>> + use<>>, Error> {
         check_batch(&publish)?;
         let Publish { events, atomic, ephemeral, conditions } = publish;
         let check = |event| self.check(call, event, ephemeral);
-        let mut checked: Vec<_> = events.into_iter().map(check).collect();
+        let checked: Vec<_> = events.into_iter().map(check).collect();
         if atomic && checked.iter().any(Result::is_err) {
-            return Ok(checked.into_iter().map(refuse_all).collect());
+            return Ok(Submitted::Refused(checked.into_iter().map(refuse_with_others).collect()));
         }
-        let ids =
-            checked.iter().map(|it| it.as_ref().ok().map(|it| it.event.event.id().to_owned()));
-        let ids: Vec<_> = ids.collect();
-        let appended = match self.append(call, &mut checked, conditions).await {
-            Ok(appended) => appended,
-            Err(error) if error.code == ErrorCode::ConditionFailed => {
-                return Ok(checked
-                    .into_iter()
-                    .map(|it| Err(it.err().unwrap_or(error.clone())))
-                    .collect());
-            }
-            Err(error) => return Err(error),
+        let logged = checked.iter().flatten().filter(|it| it.durability != Durability::None);
+        let Some(durability) = logged.clone().map(|it| it.durability).max() else {
+            return Ok(Submitted::Ephemeral(checked));
         };
-        Ok(self.answers(checked, ids, appended))
+        let events = logged.map(|it| it.event.clone()).collect();
+        let answer = self.shared.writer.submit(Request { events, durability, conditions })?;
+        Ok(Submitted::Queued { checked, answer })
     }
 
     /// Rights and limits of one event.
@@ -89,54 +99,57 @@ impl Engine {
         Ok(Checked { event, durability })
     }
 
-    /// Passes ephemeral events on, and appends the others to the log.
-    async fn append(
+    /// Passes ephemeral events on, and answers for every event.
+    fn receipts(
         &self,
-        call: &Call,
-        checked: &mut [Result<Checked, Error>],
-        conditions: Vec<Condition>,
-    ) -> Result<Vec<Appended>, Error> {
-        let logged = checked.iter().flatten().filter(|it| it.durability != Durability::None);
-        let durability = logged.clone().map(|it| it.durability).max();
-        let events: Vec<_> = logged.map(|it| it.event.clone()).collect();
-        let appended = match durability {
-            None => Vec::new(),
-            Some(durability) => {
-                let request = Request { events, durability, conditions };
-                let answer = self.shared.writer.submit(request)?;
-                until(call.deadline, answer).await?
+        checked: Vec<Result<Checked, Error>>,
+        appended: Result<Vec<Appended>, Error>,
+    ) -> Result<Receipts, Error> {
+        let mut appended = match appended {
+            Ok(appended) => appended.into_iter(),
+            Err(error) if error.code == ErrorCode::ConditionFailed => {
+                let refuse = |it: Result<Checked, Error>| Err(it.err().unwrap_or(error.clone()));
+                return Ok(checked.into_iter().map(refuse).collect());
             }
+            Err(error) => return Err(error),
         };
-        for ephemeral in checked.iter().flatten().filter(|it| it.durability == Durability::None) {
-            self.pass_on(&ephemeral.event);
-        }
-        Ok(appended)
+        let receipt = |checked: Result<Checked, Error>| {
+            let Checked { event, durability } = checked?;
+            let id = event.event.id().to_owned();
+            let at = match durability {
+                Durability::None => {
+                    self.pass_on(event);
+                    None
+                }
+                _ => appended.next().map(|appended| self.position(appended.offset)),
+            };
+            Ok(Receipt { id, at })
+        };
+        Ok(checked.into_iter().map(receipt).collect())
     }
 
-    fn pass_on(&self, event: &NewEvent) {
-        let NewEvent { channel, event } = event.clone();
+    fn pass_on(&self, NewEvent { channel, event }: NewEvent) {
         let (offset, previous) = (Offset::START, Offset::START);
         let logged_at_ms = self.shared.environment.now_ms();
         let logged = LoggedEvent { offset, previous, logged_at_ms, channel, event };
         self.shared.tail.show_ephemeral(SharedEvent::new(logged).into());
     }
+}
 
-    fn answers(
-        &self,
-        checked: Vec<Result<Checked, Error>>,
-        ids: Vec<Option<String>>,
-        appended: Vec<Appended>,
-    ) -> Vec<Result<Receipt, Error>> {
-        let mut appended = appended.into_iter();
-        let answer = |(checked, id): (Result<Checked, Error>, Option<String>)| {
-            let place = match checked?.durability {
-                Durability::None => None,
-                _ => appended.next().map(|appended| self.position(appended.offset)),
-            };
-            Ok(Receipt { id: id.unwrap_or_default(), at: place })
-        };
-        checked.into_iter().zip(ids).map(answer).collect()
-    }
+/// What has become of a publish when the call returns.
+enum Submitted<F> {
+    /// Nothing is to be logged.
+    Ephemeral(Vec<Result<Checked, Error>>),
+    /// What is to be logged waits for its turn.
+    Queued { checked: Vec<Result<Checked, Error>>, answer: F },
+    /// An atomic batch with an event that cannot be published.
+    Refused(Receipts),
+}
+
+/// An event that may be published, and how.
+struct Checked {
+    event: NewEvent,
+    durability: Durability,
 }
 
 fn check_batch(publish: &Publish) -> Result<(), Error> {
@@ -151,8 +164,8 @@ fn check_batch(publish: &Publish) -> Result<(), Error> {
     Ok(())
 }
 
-/// The answer of an event in an atomic batch that was refused.
-fn refuse_all(checked: Result<Checked, Error>) -> Result<Receipt, Error> {
+/// The answer for an event in an atomic batch that was refused.
+fn refuse_with_others(checked: Result<Checked, Error>) -> Result<Receipt, Error> {
     checked?;
     let detail = "another event of this atomic batch was refused, so none was published";
     Err(Error::new(ErrorCode::EventInvalid, detail))

@@ -22,6 +22,8 @@ pub struct Subscription {
     tail: TailReader,
     reading: Option<BoxFuture<'static, Result<Page, ReadError>>>,
     found: VecDeque<Delivery<Arc<SharedEvent>>>,
+    /// The place of what was handed out last.
+    told: Offset,
     events_max: usize,
 }
 
@@ -49,6 +51,7 @@ impl Engine {
             tail,
             reading: None,
             found: VecDeque::new(),
+            told: after,
             events_max: DELIVERY_EVENTS_MAX,
         })
     }
@@ -78,6 +81,7 @@ impl Subscription {
     ) -> Poll<Result<Delivery<Arc<SharedEvent>>, Error>> {
         loop {
             if let Some(delivery) = self.found.pop_front() {
+                self.told = place(&delivery).unwrap_or(self.told);
                 return Poll::Ready(Ok(delivery));
             }
             self.found.shrink_to(0);
@@ -97,10 +101,22 @@ impl Subscription {
         self.machine.allow(events);
     }
 
-    /// The place from which another subscription would go on, once all that was delivered is
-    /// handled.
+    /// The place from which another subscription would go on, once all that was handed out is
+    /// handled. It moves on with what is not selected, too, whenever the subscription looks.
     pub fn position(&self) -> Position {
-        self.engine.position(self.machine.position())
+        self.engine.position(match self.found.is_empty() {
+            true => self.machine.position(),
+            false => self.told,
+        })
+    }
+
+    /// Looks whether the [`position`](Self::position) of a quiet subscription has moved on.
+    pub fn look(&mut self) {
+        if let Step::ReadTail { events_max } = self.machine.step(self.events_max)
+            && self.found.is_empty()
+        {
+            self.take(events_max);
+        }
     }
 
     fn poll_log(
@@ -125,20 +141,32 @@ impl Subscription {
     }
 
     fn poll_tail(&mut self, cx: &mut Context<'_>, events_max: usize) -> Poll<()> {
-        loop {
-            match self.tail.take(self.machine.position(), events_max, DELIVERY_BYTES_MAX) {
-                Taken::Behind => {
-                    self.machine.handle_behind();
-                    return Poll::Ready(());
-                }
-                Taken::Events(taken) => {
-                    self.found.extend(self.machine.handle_tail(taken));
-                    if !self.found.is_empty() {
-                        return Poll::Ready(());
-                    }
-                }
-            }
+        while !self.take(events_max) {
             ready!(self.tail.poll_woken(cx));
         }
+        Poll::Ready(())
+    }
+
+    /// Takes what the tail has; false if that is nothing.
+    fn take(&mut self, events_max: usize) -> bool {
+        match self.tail.take(self.machine.position(), events_max, DELIVERY_BYTES_MAX) {
+            Taken::Behind => {
+                self.machine.handle_behind();
+                true
+            }
+            Taken::Events(taken) => {
+                self.found.extend(self.machine.handle_tail(taken));
+                !self.found.is_empty()
+            }
+        }
+    }
+}
+
+/// The place a subscriber has reached with a delivery.
+fn place<E>(delivery: &Delivery<E>) -> Option<Offset> {
+    match delivery {
+        Delivery::CaughtUp { at } => Some(*at),
+        Delivery::Events(events) => events.last().map(|event| event.offset),
+        Delivery::Gap(gap) => Some(gap.through),
     }
 }

@@ -87,6 +87,8 @@ macro_rules! error_codes {
 error_codes! {
     /// More events or bytes than one batch may hold.
     BatchTooLarge = "batch_too_large", Caller, false, "The batch is too large";
+    /// A request body that broke off or came too slowly.
+    BodyIncomplete = "body_incomplete", Caller, true, "The body is not complete";
     /// A name that no channel can have.
     ChannelInvalid = "channel_invalid", Caller, false, "Not a channel name";
     /// A publish to one of the server's own channels.

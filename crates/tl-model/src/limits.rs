@@ -81,6 +81,8 @@ pub const SSE_EVENT_BYTES_MAX: usize = 32 * 1024;
 pub const HEADERS_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time a client may leave a request body without a byte of progress.
 pub const BODY_IDLE_TIMEOUT: Duration = Duration::from_secs(20);
+/// Time a client has for the whole of a request body: 8 MiB at 70 kB a second.
+pub const BODY_TIMEOUT: Duration = Duration::from_secs(120);
 /// Request line and headers together.
 pub const HEADERS_BYTES_MAX: usize = 32 * 1024;
 /// Header fields in one request.

@@ -19,6 +19,21 @@ async fn a_subscription_catches_up_and_goes_live() {
     assert_eq!(subscription.position().offset, Offset::new(5));
     publish_one(&engine, "b", "6").await;
     assert!(is_quiet(&mut subscription).await);
+    subscription.look();
+    assert_eq!(subscription.position().offset, Offset::new(6), "what is not selected is passed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_position_is_that_of_what_was_handed_out() {
+    let engine = engine();
+    publish_one(&engine, "a", "1").await;
+    let mut subscription = subscribe(&engine, &["a"], After::Earliest);
+    assert_eq!(told(&mut subscription).await, "1");
+    publish_one(&engine, "a", "2").await;
+    subscription.look();
+    assert_eq!(subscription.position().offset, Offset::new(1), "the second was found, not told");
+    assert_eq!(told(&mut subscription).await, "caught-up@1");
+    assert_eq!(told(&mut subscription).await, "2");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,0 +1,252 @@
+//! Where rooms are mounted: finds the route for a request, or says why there is none.
+
+mod origin;
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ::http::header::{ALLOW, HeaderValue};
+use ::http::{Method, StatusCode};
+use axum::Router;
+use axum::body::Body;
+use axum::extract::RawPathParams;
+use axum::routing::any;
+use futures_util::future::BoxFuture;
+use tower::ServiceExt;
+
+use tl_engine::Engine;
+use tl_model::{Call, Error, ErrorCode};
+
+use crate::http::{Exchange, Request, Response, Served, negotiate, problem_response};
+
+pub use origin::Origins;
+
+/// Something a room answers.
+pub struct Route {
+    /// The method. `HEAD` comes with `GET` by itself.
+    pub method: Method,
+    /// The path, with `{name}` for a segment that varies.
+    pub path: &'static str,
+    /// The media types it can answer with, the preferred first. Empty if it does not matter.
+    pub produces: &'static [&'static str],
+    /// Who answers.
+    pub handler: Handler,
+}
+
+/// Answers a request.
+pub type Handler =
+    Arc<dyn Fn(Exchange) -> BoxFuture<'static, Result<Response, Error>> + Send + Sync>;
+
+impl Route {
+    /// A route answered by an async function.
+    pub fn new<F>(
+        method: Method,
+        path: &'static str,
+        produces: &'static [&'static str],
+        handler: impl Fn(Exchange) -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = Result<Response, Error>> + Send + 'static,
+    {
+        let handler: Handler = Arc::new(move |exchange| Box::pin(handler(exchange)));
+        Self { method, path, produces, handler }
+    }
+}
+
+/// The other end of a connection; the listener puts it into every request's extensions.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer {
+    /// Its address.
+    pub address: SocketAddr,
+    /// Whether the connection is encrypted.
+    pub is_tls: bool,
+}
+
+/// Collects the routes of all rooms.
+pub struct Host {
+    engine: Engine,
+    origins: Origins,
+    routes: Vec<Route>,
+}
+
+impl Host {
+    /// A host without rooms. Web pages of other origins than the server's own may only use it if
+    /// they are listed.
+    pub fn new(engine: Engine, origins: Origins) -> Self {
+        Self { engine, origins, routes: Vec::new() }
+    }
+
+    /// Adds a route.
+    pub fn route(&mut self, route: Route) {
+        self.routes.push(route);
+    }
+
+    /// The service that answers every request.
+    pub fn into_service(self) -> HttpService {
+        let mut paths: Vec<(&'static str, Vec<Route>)> = Vec::new();
+        for route in self.routes {
+            match paths.iter_mut().find(|(path, _)| *path == route.path) {
+                Some((_, routes)) => routes.push(route),
+                None => paths.push((route.path, vec![route])),
+            }
+        }
+        let mut router = Router::new();
+        for (path, routes) in paths {
+            let resource = Arc::new(Resource { routes, engine: self.engine.clone() });
+            let answer = move |params: RawPathParams, request: Request| {
+                let resource = resource.clone();
+                let params = params.iter().map(|(name, value)| (name.into(), value.into()));
+                let params = params.collect();
+                async move { resource.answer(params, request).await }
+            };
+            router = router.route(path, any(answer));
+        }
+        let router = router.fallback(|| async { problem_response(&not_found()) });
+        HttpService { router, origins: Arc::new(self.origins) }
+    }
+}
+
+/// Answers every HTTP request of every room. Clones share everything.
+#[derive(Clone)]
+pub struct HttpService {
+    router: Router,
+    origins: Arc<Origins>,
+}
+
+impl HttpService {
+    /// Answers one request.
+    pub async fn answer(self, request: Request) -> Response {
+        let origin = match self.origins.check(&request) {
+            Ok(origin) => origin,
+            Err(error) => return problem_response(&error),
+        };
+        if let Some(preflight) = origin.preflight(&request) {
+            return preflight;
+        }
+        let mut response = match self.router.oneshot(request).await {
+            Ok(response) => response,
+            Err(infallible) => match infallible {},
+        };
+        origin.expose(response.headers_mut());
+        response
+    }
+}
+
+impl hyper::service::Service<::http::Request<hyper::body::Incoming>> for HttpService {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response, Infallible>>;
+
+    fn call(&self, request: ::http::Request<hyper::body::Incoming>) -> Self::Future {
+        let service = self.clone();
+        Box::pin(async move { Ok(service.answer(request.map(Body::new)).await) })
+    }
+}
+
+/// All routes of one path.
+struct Resource {
+    routes: Vec<Route>,
+    engine: Engine,
+}
+
+impl Resource {
+    async fn answer(&self, params: Vec<(String, String)>, request: Request) -> Response {
+        let is_head = request.method() == Method::HEAD;
+        if request.method() == Method::OPTIONS {
+            return self.options();
+        }
+        let result = match self.choose(&request) {
+            Ok((route, accepted)) => match self.call(&request) {
+                Ok(call) => {
+                    let engine = self.engine.clone();
+                    let exchange = Exchange::new(engine, call, params, accepted, request);
+                    (route.handler)(exchange).await
+                }
+                Err(error) => Err(error),
+            },
+            Err(error) => Err(error),
+        };
+        let mut response = match result {
+            Ok(response) => response,
+            Err(error) => problem_response(&error),
+        };
+        if response.status() == StatusCode::METHOD_NOT_ALLOWED {
+            response.headers_mut().insert(ALLOW, self.allow());
+        }
+        if is_head {
+            *response.body_mut() = Body::empty();
+        }
+        response
+    }
+
+    /// The route for a request, and the media type it is to answer with.
+    fn choose(&self, request: &Request) -> Result<(&Route, Served), Error> {
+        let method = match request.method() {
+            &Method::HEAD => &Method::GET,
+            method => method,
+        };
+        let routes: Vec<_> = self.routes.iter().filter(|it| it.method == *method).collect();
+        if routes.is_empty() {
+            let detail = format!("{method} is not possible here; `Allow` says what is");
+            return Err(Error::new(ErrorCode::MethodNotAllowed, detail));
+        }
+        let offers = routes.iter().flat_map(|route| route.produces.iter().copied());
+        let offers: Vec<_> = offers.collect();
+        if offers.is_empty() {
+            return Ok((routes[0], ""));
+        }
+        let served = negotiate(request.headers(), &offers)?;
+        let route = routes.iter().find(|route| route.produces.contains(&served));
+        route.map(|route| (*route, served)).ok_or_else(not_found)
+    }
+
+    /// On whose behalf, and until when. Everybody is anonymous.
+    fn call(&self, request: &Request) -> Result<Call, Error> {
+        let call = Call::default();
+        let Some(timeout) = request.headers().get(REQUEST_TIMEOUT) else {
+            return Ok(call);
+        };
+        let seconds = timeout.to_str().ok().and_then(|text| text.parse::<f64>().ok());
+        match seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()) {
+            Some(timeout) => Ok(call.until(Instant::now() + timeout.min(REQUEST_TIMEOUT_MAX))),
+            None => {
+                let detail = "`Request-Timeout` is a number of seconds, such as 2.5";
+                Err(Error::new(ErrorCode::ParameterInvalid, detail))
+            }
+        }
+    }
+
+    fn options(&self) -> Response {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        response.headers_mut().insert(ALLOW, self.allow());
+        response
+    }
+
+    fn allow(&self) -> HeaderValue {
+        let mut methods: Vec<&str> =
+            self.routes.iter().map(|route| route.method.as_str()).collect();
+        if methods.contains(&"GET") {
+            methods.push("HEAD");
+        }
+        methods.push("OPTIONS");
+        methods.sort_unstable();
+        methods.dedup();
+        // Method names are legal in any header.
+        HeaderValue::from_str(&methods.join(", ")).unwrap_or(HeaderValue::from_static(""))
+    }
+}
+
+fn not_found() -> Error {
+    Error::new(ErrorCode::NotFound, "there is nothing here; the API begins at /v1/channels")
+}
+
+/// How long the caller will wait for an answer, in seconds.
+const REQUEST_TIMEOUT: &str = "request-timeout";
+/// A longer time makes no difference to anybody.
+const REQUEST_TIMEOUT_MAX: Duration = Duration::from_secs(3_600);
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,320 @@
+//! The one driver of two-way sessions.
+//!
+//! A carrier moves messages; the session machine decides what to say; the driver joins the two with
+//! the engine. It takes nothing from a subscription while the carrier has enough to send, so a slow
+//! client holds back its own reading and nothing else.
+
+mod carrier;
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use futures_util::future::BoxFuture;
+use futures_util::stream::{FuturesUnordered, Stream};
+use tokio::sync::watch;
+use tokio::time::Sleep;
+
+use tl_engine::{Engine, Publish, Receipts, Subscription};
+use tl_model::{Call, Form, SharedEvent};
+use tl_protocol::frame::{self, RequestId, Subscribe, SubscriptionId};
+use tl_protocol::session::{CloseReason, Opening, Output, Session};
+use tl_wire::frame::{read_client, write_server};
+use tl_wire::outbox::Outbox;
+
+use crate::stamp::EngineStamp;
+
+pub use carrier::{Carrier, CarrierError, Incoming};
+
+/// How sessions behave.
+#[derive(Clone, Copy, Debug)]
+pub struct SessionOptions {
+    /// How often each side shows that it is alive.
+    pub heartbeat: Duration,
+    /// Over how long reconnects are spread when the server stops.
+    pub reconnect_within: Duration,
+    /// How long receipts are waited for when the server stops.
+    pub drain_grace: Duration,
+}
+
+/// Runs a session on a carrier until either side ends it.
+///
+/// # Errors
+///
+/// What the carrier failed with. The client has seen an error or lost its connection already.
+pub async fn drive(
+    carrier: &mut impl Carrier,
+    form: Form,
+    engine: &Engine,
+    call: Call,
+    options: SessionOptions,
+) -> Result<(), CarrierError> {
+    let mut driver = Driver::new(form, engine, call, options);
+    std::future::poll_fn(|cx| driver.poll(carrier, cx)).await
+}
+
+struct Driver {
+    engine: Engine,
+    call: Call,
+    form: Form,
+    options: SessionOptions,
+    session: Session<Arc<SharedEvent>>,
+    subscriptions: Vec<(SubscriptionId, Subscription)>,
+    publishes: FuturesUnordered<BoxFuture<'static, (RequestId, Receipts)>>,
+    drained: BoxFuture<'static, ()>,
+    timer: Pin<Box<Sleep>>,
+    frame: Outbox,
+    /// The carrier did not take all there was.
+    is_blocked: bool,
+    /// The session is over; what is queued may still leave until then.
+    closing: Option<Instant>,
+}
+
+impl Driver {
+    fn new(form: Form, engine: &Engine, call: Call, options: SessionOptions) -> Self {
+        let opening = Opening {
+            session: engine.environment().new_id(),
+            epoch: engine.epoch(),
+            heartbeat: options.heartbeat,
+        };
+        let now = now();
+        Self {
+            engine: engine.clone(),
+            call,
+            form,
+            options,
+            session: Session::new(now, opening),
+            subscriptions: Vec::new(),
+            publishes: FuturesUnordered::new(),
+            drained: Box::pin(drained(engine.draining())),
+            timer: Box::pin(tokio::time::sleep_until((now + options.heartbeat).into())),
+            frame: Outbox::new(),
+            is_blocked: false,
+            closing: None,
+        }
+    }
+
+    fn poll(
+        &mut self,
+        carrier: &mut impl Carrier,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), CarrierError>> {
+        loop {
+            let mut has_moved = self.poll_incoming(carrier, cx)?;
+            has_moved |= self.poll_receipts(cx);
+            has_moved |= self.poll_time(cx);
+            has_moved |= self.obey(carrier);
+            has_moved |= self.poll_deliveries(carrier, cx);
+            if has_moved && carrier.unsent() < UNSENT_BYTES_MAX {
+                continue;
+            }
+            let is_flushed = self.poll_flush(carrier, cx)?;
+            if self.closing.is_some_and(|deadline| is_flushed || now() >= deadline) {
+                return Poll::Ready(Ok(()));
+            }
+            if !(has_moved && is_flushed) {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Sends what is queued. A peer that takes more after it had taken no more is alive, however
+    /// slow it reads; what the system merely buffers proves nothing.
+    fn poll_flush(
+        &mut self,
+        carrier: &mut impl Carrier,
+        cx: &mut Context<'_>,
+    ) -> Result<bool, CarrierError> {
+        let unsent = carrier.unsent();
+        let is_flushed = carrier.poll_flush(cx)?.is_ready();
+        if self.is_blocked && carrier.unsent() < unsent {
+            self.session.handle_alive(now());
+        }
+        self.is_blocked = !is_flushed;
+        Ok(is_flushed)
+    }
+
+    /// Reads a message, unless there is more under way for this client than it may have.
+    fn poll_incoming(
+        &mut self,
+        carrier: &mut impl Carrier,
+        cx: &mut Context<'_>,
+    ) -> Result<bool, CarrierError> {
+        if self.closing.is_some()
+            || self.session.is_saturated()
+            || carrier.unsent() >= UNSENT_BYTES_MAX
+        {
+            return Ok(false);
+        }
+        let Poll::Ready(incoming) = carrier.poll_receive(cx)? else {
+            return Ok(false);
+        };
+        let now = now();
+        match incoming {
+            Incoming::Alive => self.session.handle_alive(now),
+            Incoming::Message(message) => {
+                let frame = read_client(self.form, &message, &EngineStamp(&self.engine));
+                self.session.handle_frame(now, frame);
+            }
+            Incoming::Refused(error) => self.session.handle_frame(now, Err(error)),
+            Incoming::Ended => self.closing = Some(now + CLOSE_TIMEOUT),
+        }
+        Ok(true)
+    }
+
+    fn poll_receipts(&mut self, cx: &mut Context<'_>) -> bool {
+        match Pin::new(&mut self.publishes).poll_next(cx) {
+            Poll::Ready(Some((request, receipts))) => {
+                self.session.handle_receipts(now(), request, receipts);
+                true
+            }
+            Poll::Ready(None) | Poll::Pending => false,
+        }
+    }
+
+    fn poll_time(&mut self, cx: &mut Context<'_>) -> bool {
+        let now = now();
+        if self.drained.as_mut().poll(cx).is_ready() {
+            self.drained = Box::pin(std::future::pending());
+            let chance = self.engine.environment().random();
+            let reconnect_after = spread(self.options.reconnect_within, chance);
+            self.note_places();
+            self.session.handle_drain(now, reconnect_after, self.options.drain_grace);
+            return true;
+        }
+        let Some(deadline) = self.closing.or(self.session.poll_timeout()) else {
+            return false;
+        };
+        if now >= deadline {
+            self.note_places();
+            self.session.handle_timeout(now);
+            return self.closing.is_none();
+        }
+        if self.timer.deadline() != deadline.into() {
+            self.timer.as_mut().reset(deadline.into());
+        }
+        self.timer.as_mut().poll(cx).is_ready()
+    }
+
+    /// Does what the session says.
+    fn obey(&mut self, carrier: &mut impl Carrier) -> bool {
+        let mut has_moved = false;
+        while let Some(output) = self.session.poll_output() {
+            has_moved = true;
+            match output {
+                Output::Allow { subscription, events } => {
+                    if let Some((_, it)) =
+                        self.subscriptions.iter_mut().find(|it| it.0 == subscription)
+                    {
+                        it.allow(events);
+                    }
+                }
+                Output::Close(reason) => self.close(carrier, reason),
+                Output::Probe => carrier.queue_probe(),
+                Output::Publish(publish) => self.publish(publish),
+                Output::Send(frame) => {
+                    write_server(self.form, &frame, self.engine.epoch(), &mut self.frame);
+                    carrier.queue_message(&mut self.frame);
+                }
+                Output::Subscribe(subscribe) => self.subscribe(subscribe),
+                Output::Unsubscribe { subscription } => {
+                    self.subscriptions.retain(|(id, _)| *id != subscription);
+                }
+            }
+        }
+        has_moved
+    }
+
+    /// Takes one delivery from each subscription, as long as the carrier has little to send.
+    fn poll_deliveries(&mut self, carrier: &impl Carrier, cx: &mut Context<'_>) -> bool {
+        if self.closing.is_some() || carrier.unsent() >= UNSENT_BYTES_MAX {
+            return false;
+        }
+        let now = now();
+        let mut has_moved = false;
+        let mut failed = Vec::new();
+        for (id, subscription) in &mut self.subscriptions {
+            match subscription.poll_next(cx) {
+                Poll::Ready(Ok(delivery)) => {
+                    let place = subscription.position().offset;
+                    self.session.handle_delivery(now, *id, delivery, place);
+                    has_moved = true;
+                }
+                Poll::Ready(Err(error)) => failed.push((*id, error)),
+                Poll::Pending => {}
+            }
+        }
+        for (id, error) in failed {
+            self.subscriptions.retain(|(other, _)| *other != id);
+            self.session.handle_ended(now, id, error);
+            has_moved = true;
+        }
+        has_moved
+    }
+
+    fn publish(&mut self, publish: frame::Publish) {
+        let frame::Publish { request, events, atomic, ephemeral } = publish;
+        let count = events.len();
+        let publish = Publish { events, atomic, ephemeral, conditions: Vec::new() };
+        // Queued here, in the order of the frames; only the receipts are waited for.
+        let receipts = self.engine.publish(&self.call, publish);
+        self.publishes.push(Box::pin(async move {
+            let receipts = receipts.await.unwrap_or_else(|error| vec![Err(error); count]);
+            (request, receipts)
+        }));
+    }
+
+    fn subscribe(&mut self, subscribe: Subscribe) {
+        let Subscribe { subscription: id, selection, after, credit } = subscribe;
+        let result = self.engine.subscribe(&self.call, selection, after, credit);
+        let result = result.map(|subscription| {
+            let place = subscription.position().offset;
+            self.subscriptions.push((id, subscription));
+            place
+        });
+        self.session.handle_subscribed(now(), id, result);
+    }
+
+    fn close(&mut self, carrier: &mut impl Carrier, reason: CloseReason) {
+        // Nobody waits for the dead.
+        let wait = if reason == CloseReason::Dead { Duration::ZERO } else { CLOSE_TIMEOUT };
+        self.closing = Some(now() + wait);
+        self.subscriptions.clear();
+        carrier.queue_close(reason);
+    }
+
+    /// Tells the session how far quiet subscriptions have come.
+    fn note_places(&mut self) {
+        for (id, subscription) in &mut self.subscriptions {
+            subscription.look();
+            self.session.handle_progress(*id, subscription.position().offset);
+        }
+    }
+}
+
+async fn drained(mut draining: watch::Receiver<bool>) {
+    // An engine that is gone serves nobody either.
+    let _ = draining.wait_for(|is_draining| *is_draining).await;
+}
+
+/// The present moment on the runtime's clock, which tests can stop.
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+/// A moment within a time, by chance.
+pub fn spread(within: Duration, chance: u64) -> Duration {
+    let share = chance as f64 / u64::MAX as f64;
+    within.mul_f64(share)
+}
+
+/// How long the last frames may take to leave.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Bytes on their way out at which the driver stops adding to them: a large write, and little enough
+/// to be held for every client that has stopped reading.
+const UNSENT_BYTES_MAX: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,53 @@
+use std::io;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+
+use tl_model::Error;
+use tl_protocol::session::CloseReason;
+use tl_wire::outbox::Outbox;
+
+/// Moves messages both ways. What is queued leaves in order, with [`poll_flush`](Self::poll_flush).
+pub trait Carrier {
+    /// The next thing that came in.
+    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Result<Poll<Incoming>, CarrierError>;
+
+    /// Adds a message to what is to be sent, and empties it.
+    fn queue_message(&mut self, message: &mut Outbox);
+
+    /// Asks the peer for a sign of life.
+    fn queue_probe(&mut self);
+
+    /// Adds whatever ends the carrier in its own way. Nothing is queued after it.
+    fn queue_close(&mut self, reason: CloseReason);
+
+    /// Bytes that are queued and have not left.
+    fn unsent(&self) -> usize;
+
+    /// Sends what is queued. Ready once all of it has left.
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, CarrierError>;
+}
+
+/// What comes in.
+#[derive(Debug)]
+pub enum Incoming {
+    /// A sign of life.
+    Alive,
+    /// The peer has ended the carrier.
+    Ended,
+    /// A whole message.
+    Message(Bytes),
+    /// Something that is not taken, but does not end the carrier.
+    Refused(Error),
+}
+
+/// Why a carrier failed.
+#[derive(Debug, thiserror::Error)]
+pub enum CarrierError {
+    /// The connection broke.
+    #[error("the connection broke: {0}")]
+    Io(#[from] io::Error),
+    /// The peer does not keep to the carrier's protocol.
+    #[error("the peer broke the protocol: {0}")]
+    Protocol(&'static str),
+}
