@@ -1,5 +1,7 @@
 use tl_model::limits::{PAGE_BYTES_MAX, PAGE_EVENTS_MAX};
-use tl_model::{After, Call, Error, ErrorCode, Gap, LoggedEvent, Offset, Position, Selection};
+use tl_model::{
+    After, Call, Error, ErrorCode, Gap, LoggedEvent, Offset, Pattern, Position, Selection,
+};
 use tl_store::{Read, ReadError};
 
 use crate::{Engine, access};
@@ -48,6 +50,28 @@ impl Engine {
         let next = last.or(page.gap.map(|gap| gap.through)).unwrap_or(after);
         let (gap, events, caught_up) = (page.gap, page.events, page.reached_end);
         Ok(Page { gap, events, next: self.position(next), caught_up })
+    }
+
+    /// The event at a place, if it is kept.
+    ///
+    /// # Errors
+    ///
+    /// `cursor_epoch`, `store_failed`.
+    pub async fn event_at(
+        &self,
+        call: &Call,
+        place: Position,
+    ) -> Result<Option<LoggedEvent>, Error> {
+        if place.offset == Offset::START || place.offset >= self.shared.store.bounds().tail {
+            return Ok(None);
+        }
+        let offset = place.offset.previous();
+        let everything = Pattern::parse(">").map(Selection::from).expect("a legal pattern");
+        access::may_read(call, &everything)?;
+        let after = self.resolve(After::Position(Position { offset, ..place }))?;
+        let read = Read { selection: everything, after, events_max: 1, bytes_max: 1 };
+        let page = self.shared.store.read(read).await.map_err(read_error)?;
+        Ok(page.events.into_iter().find(|event| event.offset == place.offset))
     }
 
     /// Whether nothing of a selection has been logged behind a place. Costs no read of the log; when

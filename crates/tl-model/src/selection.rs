@@ -128,9 +128,15 @@ impl Selection {
     }
 }
 
+impl From<Pattern> for Selection {
+    fn from(pattern: Pattern) -> Self {
+        Self(vec![pattern])
+    }
+}
+
 impl From<Channel> for Selection {
     fn from(channel: Channel) -> Self {
-        Self(vec![Pattern::from(channel)])
+        Self::from(Pattern::from(channel))
     }
 }
 

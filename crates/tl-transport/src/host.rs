@@ -5,7 +5,7 @@ mod origin;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ::http::header::{ALLOW, HeaderValue};
 use ::http::{Method, StatusCode};
@@ -157,17 +157,7 @@ impl Resource {
         if request.method() == Method::OPTIONS {
             return self.options();
         }
-        let result = match self.choose(&request) {
-            Ok((route, accepted)) => match self.call(&request) {
-                Ok(call) => {
-                    let engine = self.engine.clone();
-                    let exchange = Exchange::new(engine, call, params, accepted, request);
-                    (route.handler)(exchange).await
-                }
-                Err(error) => Err(error),
-            },
-            Err(error) => Err(error),
-        };
+        let result = self.handle(params, request).await;
         let mut response = match result {
             Ok(response) => response,
             Err(error) => problem_response(&error),
@@ -179,6 +169,27 @@ impl Resource {
             *response.body_mut() = Body::empty();
         }
         response
+    }
+
+    async fn handle(
+        &self,
+        params: Vec<(String, String)>,
+        request: Request,
+    ) -> Result<Response, Error> {
+        let (route, served) = self.choose(&request)?;
+        let call = self.call(&request)?;
+        let deadline = call.deadline;
+        let exchange = Exchange::new(self.engine.clone(), call, params, served, request);
+        let answer = (route.handler)(exchange);
+        let Some(deadline) = deadline else {
+            return answer.await;
+        };
+        // A handler that minds its deadline by itself gives the better answer.
+        let latest = deadline + DEADLINE_GRACE;
+        tokio::time::timeout_at(latest.into(), answer).await.unwrap_or_else(|_| {
+            let detail = "the time allowed for this request is over";
+            Err(Error::new(ErrorCode::DeadlineExceeded, detail))
+        })
     }
 
     /// The route for a request, and the media type it is to answer with.
@@ -210,7 +221,10 @@ impl Resource {
         };
         let seconds = timeout.to_str().ok().and_then(|text| text.parse::<f64>().ok());
         match seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()) {
-            Some(timeout) => Ok(call.until(Instant::now() + timeout.min(REQUEST_TIMEOUT_MAX))),
+            Some(timeout) => {
+                let now = tokio::time::Instant::now().into_std();
+                Ok(call.until(now + timeout.min(REQUEST_TIMEOUT_MAX)))
+            }
             None => {
                 let detail = "`Request-Timeout` is a number of seconds, such as 2.5";
                 Err(Error::new(ErrorCode::ParameterInvalid, detail))
@@ -245,6 +259,8 @@ fn not_found() -> Error {
 
 /// How long the caller will wait for an answer, in seconds.
 const REQUEST_TIMEOUT: &str = "request-timeout";
+/// How long after its deadline a request is given up if its handler has not noticed.
+const DEADLINE_GRACE: Duration = Duration::from_millis(500);
 /// A longer time makes no difference to anybody.
 const REQUEST_TIMEOUT_MAX: Duration = Duration::from_secs(3_600);
 

@@ -16,10 +16,13 @@ pub mod http;
 pub mod reading;
 pub mod session;
 mod stamp;
+#[cfg(feature = "testkit")]
+pub mod testkit;
 
 pub use host::{Handler, Host, HttpService, Origins, Peer, Route};
 pub use stamp::EngineStamp;
 
+pub use bytes::{self, Bytes};
 pub use tl_engine::{self as engine, Engine};
 pub use tl_model as model;
 pub use tl_protocol as protocol;

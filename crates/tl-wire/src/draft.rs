@@ -1,8 +1,9 @@
 //! An event as somebody wrote it down: some parts may be missing, and none has been checked.
 
 use bytes::Bytes;
+use serde::de::IgnoredAny;
 
-use tl_model::{AttributeValue, Channel, Event, EventError, Position};
+use tl_model::{AttributeValue, Channel, DataForm, Event, EventError, Position, content_type};
 
 /// An event in a wire form. [`publish`](Self::publish) and [`receive`](Self::receive) make it a real
 /// one.
@@ -66,6 +67,17 @@ pub struct Received {
     pub previous: Option<Position>,
 }
 
+/// Why a draft cannot be published.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum PublishError {
+    /// The event itself is wrong.
+    #[error(transparent)]
+    Event(#[from] EventError),
+    /// The data is not what its media type says.
+    #[error("the data is said to be JSON and is not: {0}")]
+    Json(String),
+}
+
 /// Why a received draft is not an event: the server or something on the way is at fault.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ReceiveError {
@@ -79,7 +91,7 @@ pub enum ReceiveError {
 
 impl Draft {
     /// The event this publishes to a channel, with what is missing filled in.
-    pub fn publish(&self, channel: &Channel, stamp: &dyn Stamp) -> Result<Event, EventError> {
+    pub fn publish(&self, channel: &Channel, stamp: &dyn Stamp) -> Result<Event, PublishError> {
         let (id, source, time);
         let id = match &self.id {
             Some(given) => given,
@@ -102,7 +114,10 @@ impl Draft {
                 &time
             }
         };
-        self.build(id, source, self.event_type.as_deref().unwrap_or(DEFAULT_TYPE), Some(time))
+        let event_type = self.event_type.as_deref().unwrap_or(DEFAULT_TYPE);
+        let event = self.build(id, source, event_type, Some(time))?;
+        check_json(&event)?;
+        Ok(event)
     }
 
     /// The event this delivers.
@@ -149,6 +164,17 @@ impl Draft {
             event = event.data(data);
         }
         event.build()
+    }
+}
+
+/// A publisher that says JSON and sends something else has made a mistake it wants to hear of.
+fn check_json(event: &Event) -> Result<(), PublishError> {
+    let is_json = event.data_content_type().is_some_and(content_type::is_json);
+    let data = event.data().filter(|_| is_json && event.data_form() == DataForm::Binary);
+    match data.map(|data| serde_json::from_slice::<IgnoredAny>(&data)) {
+        Some(Err(error)) => Err(PublishError::Json(error.to_string())),
+        // Nested too deeply to be carried as JSON, or no JSON at all and not said to be.
+        Some(Ok(_)) | None => Ok(()),
     }
 }
 
@@ -225,7 +251,15 @@ pub(crate) mod tests {
     fn what_a_publisher_gives_is_kept_or_refused() {
         let channel = Channel::parse("a").expect("channel");
         let given = Draft { id: Some("x".into()), time: Some("1 May".into()), ..Draft::default() };
-        assert_eq!(given.publish(&channel, &FixedStamp), Err(EventError::Time));
+        assert_eq!(given.publish(&channel, &FixedStamp), Err(EventError::Time.into()));
+        let json = |text: &'static str| Draft {
+            data_content_type: Some("application/json".into()),
+            data: Some(text.into()),
+            ..Draft::default()
+        };
+        assert!(json("{}").publish(&channel, &FixedStamp).is_ok());
+        let refused = json("{").publish(&channel, &FixedStamp);
+        assert!(matches!(refused, Err(PublishError::Json(_))), "{refused:?}");
         let empty = Draft { id: Some(String::new()), ..Draft::default() };
         assert!(empty.publish(&channel, &FixedStamp).is_err(), "an empty id is not a missing one");
     }

@@ -25,6 +25,11 @@ pub fn read(json: &[u8]) -> Result<Draft, serde_json::Error> {
     serde_json::from_slice(json)
 }
 
+/// Whether bytes are one JSON text.
+pub fn is_json(bytes: &[u8]) -> bool {
+    serde_json::from_slice::<IgnoredAny>(bytes).is_ok()
+}
+
 /// The part of a delivered event that is the same for every subscriber: everything but the opening
 /// brace, the cursor and the previous cursor.
 pub fn body(logged: &LoggedEvent) -> Bytes {

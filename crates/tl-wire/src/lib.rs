@@ -7,10 +7,11 @@
 //! - [`json`] is the CloudEvents JSON format, used in every JSON answer and frame;
 //! - [`http_binding`] is the CloudEvents HTTP binding: attributes as headers, data as body;
 //! - [`sse`] is the event stream format;
-//! - [`page`], [`receipts`] and [`problem`] are the bodies of plain HTTP.
+//! - [`batch`], [`page`], [`receipts`] and [`problem`] are the bodies of plain HTTP.
 //!
 //! Nothing here decides anything: codecs turn bytes into checked values and back.
 
+pub mod batch;
 pub mod draft;
 pub mod frame;
 pub mod http_binding;

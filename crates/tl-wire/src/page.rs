@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use tl_model::{Gap, LoggedEvent, Position};
+use tl_model::{Gap, LoggedEvent, Offset, Position};
 
 use crate::draft::{Draft, ReceiveError, Received};
 use crate::json;
@@ -20,8 +20,8 @@ pub const CLOUDEVENTS_BATCH: &str = "application/cloudevents-batch+json";
 pub struct Page<'a> {
     /// Events missed for good, before these.
     pub gap: Option<Gap>,
-    /// The events.
-    pub events: &'a [LoggedEvent],
+    /// The events, each with its place.
+    pub events: &'a [(Offset, &'a LoggedEvent)],
     /// Where the next page begins; its epoch is that of every event.
     pub next: Position,
     /// Whether the log had nothing more when the page was made.
@@ -54,8 +54,8 @@ impl Page<'_> {
     /// One event a line.
     pub fn write_lines(&self) -> Vec<u8> {
         let mut body = Vec::new();
-        for event in self.events {
-            body.extend_from_slice(&self.event(event));
+        for (offset, event) in self.events {
+            body.extend_from_slice(&self.event(*offset, event));
             body.push(b'\n');
         }
         body
@@ -63,17 +63,17 @@ impl Page<'_> {
 
     fn write_array(&self, body: &mut Vec<u8>) {
         body.push(b'[');
-        for (index, event) in self.events.iter().enumerate() {
+        for (index, (offset, event)) in self.events.iter().enumerate() {
             if index > 0 {
                 body.push(b',');
             }
-            body.extend_from_slice(&self.event(event));
+            body.extend_from_slice(&self.event(*offset, event));
         }
         body.push(b']');
     }
 
-    fn event(&self, event: &LoggedEvent) -> Vec<u8> {
-        json::delivered(event, Position { offset: event.offset, ..self.next }, None)
+    fn event(&self, offset: Offset, event: &LoggedEvent) -> Vec<u8> {
+        json::delivered(event, Position { offset, ..self.next }, None)
     }
 }
 
@@ -146,7 +146,7 @@ struct GapJson {
 
 #[cfg(test)]
 mod tests {
-    use tl_model::{Channel, Epoch, Event, Offset};
+    use tl_model::{Channel, Epoch, Event};
 
     use super::*;
 
@@ -163,7 +163,8 @@ mod tests {
 
     #[test]
     fn a_page_comes_back_as_it_was() {
-        let events = [logged(3), logged(5)];
+        let (first, second) = (logged(3), logged(5));
+        let events = [(first.offset, &first), (second.offset, &second)];
         let gap = Some(Gap { after: Offset::new(1), through: Offset::new(2) });
         let page = Page { gap, events: &events, next: position(5), caught_up: true };
         let read = read(&page.write()).expect("reads");
@@ -171,7 +172,7 @@ mod tests {
         assert_eq!((read.next, read.caught_up), (position(5), true));
         let places = read.events.iter().map(|event| event.at).collect::<Vec<_>>();
         assert_eq!(places, [position(3), position(5)]);
-        assert_eq!(read.events[0].event, events[0].event);
+        assert_eq!(read.events[0].event, first.event);
     }
 
     #[test]
@@ -184,7 +185,8 @@ mod tests {
 
     #[test]
     fn lines_hold_one_event_each() {
-        let events = [logged(3), logged(5)];
+        let (first, second) = (logged(3), logged(5));
+        let events = [(first.offset, &first), (second.offset, &second)];
         let page = Page { gap: None, events: &events, next: position(5), caught_up: true };
         let lines = String::from_utf8(page.write_lines()).expect("text");
         let read: Vec<Draft> =

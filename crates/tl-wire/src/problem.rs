@@ -6,12 +6,25 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use tl_model::{Error, ErrorCode};
+use tl_protocol::frame::Receipt;
+
+use crate::frame::receipt_message;
+use crate::generated::throughline::v1 as contract;
 
 /// The media type.
 pub const CONTENT_TYPE: &str = "application/problem+json";
 
 /// Writes an error. `status` is repeated from the response, so that the body makes sense alone.
 pub fn write(error: &Error, status: u16) -> Vec<u8> {
+    json(error, status, None)
+}
+
+/// Writes the error of a batch, with the answer for each of its events.
+pub fn write_batch(error: &Error, status: u16, results: &[Result<Receipt, Error>]) -> Vec<u8> {
+    json(error, status, Some(results.iter().map(receipt_message).collect()))
+}
+
+fn json(error: &Error, status: u16, receipts: Option<Vec<contract::Receipt>>) -> Vec<u8> {
     let problem = Problem {
         kind: Some(format!("urn:throughline:error:{}", error.code).into()),
         title: Some(error.code.title().into()),
@@ -20,6 +33,7 @@ pub fn write(error: &Error, status: u16) -> Vec<u8> {
         code: Some(error.code.as_str().into()),
         retryable: error.code.is_retryable(),
         retry_after_ms: error.retry_after.map(|wait| wait.as_millis() as u64),
+        receipts,
     };
     // A problem holds nothing that JSON cannot express.
     serde_json::to_vec(&problem).unwrap_or_default()
@@ -53,6 +67,8 @@ struct Problem<'a> {
     retryable: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    receipts: Option<Vec<contract::Receipt>>,
 }
 
 #[cfg(test)]

@@ -1,4 +1,7 @@
+use std::sync::{Mutex, PoisonError};
+
 use ::http::HeaderMap;
+use axum::body::Body;
 use bytes::Bytes;
 
 use tl_engine::Engine;
@@ -14,9 +17,11 @@ pub struct Exchange {
     pub call: Call,
     /// The media type to answer with.
     pub served: Served,
-    /// The request itself.
-    pub request: Request,
+    /// The request, without its body.
+    pub request: ::http::Request<()>,
     params: Vec<(String, String)>,
+    // Never contended: it only lets the rest be looked at from several places.
+    body: Mutex<Body>,
 }
 
 impl Exchange {
@@ -27,7 +32,9 @@ impl Exchange {
         served: Served,
         request: Request,
     ) -> Self {
-        Self { engine, call, served, request, params }
+        let (parts, body) = request.into_parts();
+        let request = ::http::Request::from_parts(parts, ());
+        Self { engine, call, served, request, params, body: Mutex::new(body) }
     }
 
     /// A varying segment of the path.
@@ -67,6 +74,7 @@ impl Exchange {
     ///
     /// `frame_too_large`, or `body_incomplete` if the client breaks off or is too slow.
     pub async fn body(&mut self, bytes_max: usize) -> Result<Bytes, Error> {
-        read_body(std::mem::take(self.request.body_mut()), bytes_max).await
+        let body = self.body.get_mut().unwrap_or_else(PoisonError::into_inner);
+        read_body(std::mem::take(body), bytes_max).await
     }
 }

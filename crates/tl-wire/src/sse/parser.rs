@@ -12,6 +12,8 @@ pub struct Parser {
     name: String,
     data: String,
     id: String,
+    /// The id of the block that was taken last.
+    taken_id: String,
     retry_ms: Option<u64>,
     blocks: std::collections::VecDeque<Block>,
 }
@@ -62,12 +64,15 @@ impl Parser {
 
     /// The next block that is complete.
     pub fn next_block(&mut self) -> Option<Block> {
-        self.blocks.pop_front()
+        let block = self.blocks.pop_front()?;
+        self.taken_id.clone_from(&block.id);
+        Some(block)
     }
 
-    /// The id to resume from: heartbeats move it on as well.
+    /// The id to resume from, once the block that was taken last is handled. Heartbeats move it on
+    /// as well.
     pub fn last_id(&self) -> &str {
-        &self.id
+        if self.blocks.is_empty() { &self.id } else { &self.taken_id }
     }
 
     /// How long the server asked to wait before reconnecting.
@@ -173,6 +178,14 @@ mod tests {
         parser.feed(b": heartbeat\nid: 7\n\nretry: 20\nretry: x\n\n").expect("short");
         assert_eq!(parser.next_block(), None);
         assert_eq!((parser.last_id(), parser.retry_ms()), ("7", Some(20)));
+    }
+
+    #[test]
+    fn the_id_to_resume_from_is_that_of_the_block_taken_last() {
+        let mut parser = Parser::new();
+        parser.feed(b"id: 1\ndata: x\n\nid: 2\ndata: y\n\nid: 3\n\n").expect("short");
+        let ids = std::iter::from_fn(|| parser.next_block().map(|_| parser.last_id().to_owned()));
+        assert_eq!(ids.collect::<Vec<_>>(), ["1", "3"]);
     }
 
     #[test]

@@ -1,0 +1,55 @@
+//! Plain HTTP: publish, read by page, poll.
+//!
+//! | request | what it does |
+//! | --- | --- |
+//! | `POST /v1/channels/{channel}/events` | publishes one event or several to a channel |
+//! | `POST /v1/events` | publishes events that name their channels themselves |
+//! | `GET /v1/channels/{channel}/events` | a page of a channel; with `wait`, a long poll |
+//! | `GET /v1/events?channel=…` | a page of several channels and patterns |
+//! | `GET /v1/events/{cursor}` | one event, data as body, attributes as headers |
+//!
+//! Standards: HTTP semantics (RFC 9110), `Prefer: wait` (RFC 7240), `Link` (RFC 8288), problem
+//! details (RFC 9457), CloudEvents HTTP binding 1.0.2 in all three modes.
+//!
+//! A page is validated by its `ETag`, which for a page that reached the end of the log is its next
+//! cursor; a poll with `If-None-Match` that finds nothing new is answered 304 without reading the log.
+
+mod event;
+mod page;
+mod polling;
+mod publish;
+
+use std::time::Duration;
+
+use tl_transport::http::types::Method;
+use tl_transport::model::limits::WAIT_MAX;
+use tl_transport::wire::page::{CLOUDEVENTS_BATCH, JSON, NDJSON};
+use tl_transport::{Host, Route, Transport};
+
+/// The room.
+#[derive(Clone, Copy, Debug)]
+pub struct Rest {
+    /// The longest wait of a long poll; longer ones are cut to it.
+    pub wait_max: Duration,
+}
+
+impl Default for Rest {
+    fn default() -> Self {
+        Self { wait_max: WAIT_MAX }
+    }
+}
+
+impl Transport for Rest {
+    fn mount(&self, host: &mut Host) {
+        let rest = *self;
+        for path in ["/v1/channels/{channel}/events", "/v1/events"] {
+            host.route(Route::new(Method::POST, path, &[], publish::publish));
+            let read = move |exchange| page::read(exchange, rest);
+            host.route(Route::new(Method::GET, path, &[JSON, NDJSON, CLOUDEVENTS_BATCH], read));
+        }
+        host.route(Route::new(Method::GET, "/v1/events/{cursor}", &[], event::read));
+    }
+}
+
+#[cfg(test)]
+mod tests;

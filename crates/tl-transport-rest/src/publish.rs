@@ -1,0 +1,153 @@
+//! `POST …/events`.
+
+use tl_transport::EngineStamp;
+use tl_transport::engine::{Publish, Receipt};
+use tl_transport::http::types::header::{CONTENT_TYPE, HeaderValue, LOCATION};
+use tl_transport::http::types::{HeaderMap, StatusCode};
+use tl_transport::http::{Exchange, Response, respond, status};
+use tl_transport::model::limits::BATCH_BYTES_MAX;
+use tl_transport::model::{Channel, Error, ErrorCode, NewEvent, content_type};
+use tl_transport::wire::draft::Draft;
+use tl_transport::wire::page::{CLOUDEVENTS_BATCH, JSON, NDJSON};
+use tl_transport::wire::{batch, http_binding, json, problem, receipts};
+
+/// What a body holds.
+struct Body {
+    is_batch: bool,
+    drafts: Vec<Result<Draft, Error>>,
+}
+
+impl Body {
+    fn one(draft: Result<Draft, Error>) -> Self {
+        Self { is_batch: false, drafts: vec![draft] }
+    }
+
+    fn many<E: std::fmt::Display>(drafts: impl IntoIterator<Item = Result<Draft, E>>) -> Self {
+        let checked = |draft: Result<Draft, E>| draft.map_err(|error| invalid(&error));
+        Self { is_batch: true, drafts: drafts.into_iter().map(checked).collect() }
+    }
+}
+
+pub(crate) async fn publish(mut exchange: Exchange) -> Result<Response, Error> {
+    let mut query = exchange.query();
+    let (atomic, ephemeral) = (query.switch("atomic")?, query.switch("ephemeral")?);
+    query.finish()?;
+    let channel = match exchange.param("channel") {
+        "" => None,
+        _ => Some(exchange.channel()?),
+    };
+    let bytes = exchange.body(BATCH_BYTES_MAX).await?;
+    let Body { is_batch, drafts } = read(exchange.headers(), bytes)?;
+    if drafts.is_empty() {
+        return Err(Error::new(ErrorCode::EventInvalid, "the batch is empty"));
+    }
+    let event = |draft: Result<Draft, Error>| new_event(&exchange, channel.as_ref(), &draft?);
+    let events = drafts.into_iter().map(event).collect();
+    let publish = Publish { events, atomic, ephemeral, ..Publish::default() };
+    let mut results = exchange.engine.publish(&exchange.call, publish).await?;
+    match results.pop() {
+        Some(result) if !is_batch => result.map(|receipt| created(&receipt)),
+        last => {
+            results.extend(last);
+            Ok(answer_batch(&results, atomic))
+        }
+    }
+}
+
+/// Reads a body by its media type. Whatever is no form of CloudEvents is the data of one event.
+fn read(headers: &HeaderMap, body: tl_transport::Bytes) -> Result<Body, Error> {
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let essence = content_type.map(content_type::essence).unwrap_or_default();
+    let is = |name: &str| essence.eq_ignore_ascii_case(name);
+    if is(CLOUDEVENT) {
+        return Ok(Body::one(json::read(&body).map_err(|error| invalid(&error))));
+    }
+    if is(CLOUDEVENTS_BATCH) {
+        return Ok(Body::many(batch::read_array(&body).map_err(|error| invalid(&error))?));
+    }
+    if is(NDJSON) {
+        return Ok(Body::many(batch::read_lines(&body)));
+    }
+    if essence.starts_with("application/cloudevents") {
+        let detail =
+            format!("send {CLOUDEVENT}, {CLOUDEVENTS_BATCH}, {NDJSON}, or the data itself");
+        return Err(Error::new(ErrorCode::MediaTypeUnsupported, detail));
+    }
+    let draft = http_binding::read(headers, body);
+    Ok(Body::one(draft.map(as_meant).map_err(|error| invalid(&error))))
+}
+
+/// `curl -d` says that everything it sends is a form. JSON is never one.
+fn as_meant(mut draft: Draft) -> Draft {
+    let is_form = draft.data_content_type.as_deref() == Some("application/x-www-form-urlencoded");
+    let is_json = |data: &tl_transport::Bytes| {
+        data.first().is_some_and(|first| b"{[\"".contains(first)) && json::is_json(data)
+    };
+    if is_form && draft.data.as_ref().is_some_and(is_json) {
+        draft.data_content_type = Some(JSON.to_owned());
+    }
+    draft
+}
+
+fn new_event(
+    exchange: &Exchange,
+    addressed: Option<&Channel>,
+    draft: &Draft,
+) -> Result<NewEvent, Error> {
+    let named = match &draft.channel {
+        Some(name) => Some(
+            Channel::parse(name)
+                .map_err(|error| Error::new(ErrorCode::ChannelInvalid, error.to_string()))?,
+        ),
+        None => None,
+    };
+    let channel = match (addressed, named) {
+        (Some(addressed), Some(named)) if *addressed != named => {
+            let detail = format!("the event names the channel {named}, the address {addressed}");
+            return Err(Error::new(ErrorCode::EventInvalid, detail));
+        }
+        (Some(addressed), _) => addressed.clone(),
+        (None, Some(named)) => named,
+        (None, None) => {
+            let detail = "the event must name its `channel`; or post to /v1/channels/…/events";
+            return Err(Error::new(ErrorCode::EventInvalid, detail));
+        }
+    };
+    let event = draft.publish(&channel, &EngineStamp(&exchange.engine));
+    Ok(NewEvent { event: event.map_err(|error| invalid(&error))?, channel })
+}
+
+/// 201 with the event's address; 202 if it was passed on without being logged.
+fn created(receipt: &Receipt) -> Response {
+    let status = match receipt.at {
+        Some(_) => StatusCode::CREATED,
+        None => StatusCode::ACCEPTED,
+    };
+    let mut response = respond(status, JSON, receipts::one(receipt));
+    if let Some(at) = receipt.at {
+        let location = HeaderValue::from_str(&format!("/v1/events/{}", at.cursor()));
+        response.headers_mut().extend(location.map(|location| (LOCATION, location)));
+    }
+    response
+}
+
+/// 200 with an answer for each event; for an atomic batch that was refused, the first problem with
+/// all answers in it.
+fn answer_batch(results: &[Result<Receipt, Error>], atomic: bool) -> Response {
+    let refused = results.iter().find_map(|result| result.as_ref().err());
+    match refused {
+        Some(error) if atomic => {
+            let status = status(error.code);
+            let body = problem::write_batch(error, status.as_u16(), results);
+            respond(status, problem::CONTENT_TYPE, body)
+        }
+        _ => respond(StatusCode::OK, JSON, receipts::many(results)),
+    }
+}
+
+fn invalid(error: &impl std::fmt::Display) -> Error {
+    Error::new(ErrorCode::EventInvalid, error.to_string())
+}
+
+/// One CloudEvent in structured mode.
+const CLOUDEVENT: &str = "application/cloudevents+json";

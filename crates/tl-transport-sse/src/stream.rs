@@ -1,0 +1,161 @@
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use tl_transport::bytes::{Buf, Bytes};
+use tl_transport::engine::{Engine, Subscription};
+use tl_transport::http::http_body::{Body, Frame};
+use tl_transport::http::status;
+use tl_transport::model::{Error, Position, SharedEvent};
+use tl_transport::protocol::subscription::Delivery;
+use tl_transport::session::spread;
+use tl_transport::wire::outbox::Outbox;
+use tl_transport::wire::sse::{self, Large};
+
+use crate::Sse;
+
+/// The body of a response: polled only when the connection can take more, so a slow reader holds
+/// back its own reading and nothing else.
+pub(crate) struct EventStream {
+    engine: Engine,
+    subscription: Subscription,
+    large: Large,
+    sse: Sse,
+    deadline: Option<Instant>,
+    draining: Pin<Box<dyn Future<Output = ()> + Send>>,
+    timer: Pin<Box<tokio::time::Sleep>>,
+    out: Outbox,
+    has_ended: bool,
+}
+
+impl EventStream {
+    pub(crate) fn new(
+        engine: &Engine,
+        subscription: Subscription,
+        large: Large,
+        sse: Sse,
+        deadline: Option<Instant>,
+    ) -> Self {
+        let mut draining = engine.draining();
+        let draining = async move { drop(draining.wait_for(|is_draining| *is_draining).await) };
+        let mut stream = Self {
+            engine: engine.clone(),
+            subscription,
+            large,
+            sse,
+            deadline,
+            draining: Box::pin(draining),
+            timer: Box::pin(tokio::time::sleep(sse.heartbeat)),
+            out: Outbox::new(),
+            has_ended: false,
+        };
+        // Something to read at once, so that the browser and all proxies see the stream open.
+        let jitter = spread(RETRY_JITTER, engine.environment().random());
+        sse::retry(&mut stream.out, RETRY_MIN + jitter);
+        stream
+    }
+
+    /// Writes down what there is, up to a good size for one write.
+    fn fill(&mut self, cx: &mut Context<'_>) {
+        while !self.has_ended && self.out.remaining() < FILL_BYTES {
+            match self.subscription.poll_next(cx) {
+                Poll::Ready(Ok(delivery)) => self.write(delivery),
+                Poll::Ready(Err(error)) => self.fail(&error),
+                Poll::Pending => return,
+            }
+        }
+    }
+
+    fn write(&mut self, delivery: Delivery<Arc<SharedEvent>>) {
+        let log = self.subscription.position();
+        let position = |offset| Position { offset, ..log };
+        match delivery {
+            Delivery::CaughtUp { at } => sse::caught_up(&mut self.out, position(at)),
+            Delivery::Gap(gap) => sse::gap(&mut self.out, gap, log),
+            Delivery::Events(events) => {
+                for event in events {
+                    let (at, previous) = (position(event.offset), position(event.previous));
+                    sse::event(&mut self.out, &event.event, at, previous, self.large);
+                }
+            }
+        }
+    }
+
+    fn fail(&mut self, error: &Error) {
+        let at = self.subscription.position();
+        sse::failure(&mut self.out, error, status(error.code).as_u16(), at);
+        self.has_ended = true;
+    }
+
+    /// Tells the client when to come back, and ends. Its last id is where it goes on.
+    fn say_goodbye(&mut self) {
+        let chance = self.engine.environment().random();
+        sse::retry(&mut self.out, spread(self.sse.reconnect_within, chance));
+        self.has_ended = true;
+    }
+
+    /// Whether the time for a heartbeat has come and nothing else was to be said.
+    fn beat(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.timer.as_mut().poll(cx).is_pending() {
+            return false;
+        }
+        self.reset_timer();
+        self.subscription.look();
+        self.fill(cx);
+        if self.out.remaining() == 0 {
+            sse::heartbeat(&mut self.out, self.subscription.position());
+        }
+        true
+    }
+
+    fn reset_timer(&mut self) {
+        let beat = tokio::time::Instant::now() + self.sse.heartbeat;
+        let deadline = self.deadline.map_or(beat, |deadline| beat.min(deadline.into()));
+        self.timer.as_mut().reset(deadline);
+    }
+
+    fn is_overdue(&self) -> bool {
+        self.deadline.is_some_and(|deadline| tokio::time::Instant::now() >= deadline.into())
+    }
+}
+
+impl Body for EventStream {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let this = self.get_mut();
+        if this.has_ended {
+            return Poll::Ready(None);
+        }
+        if this.is_overdue() {
+            this.has_ended = true;
+            return Poll::Ready(None);
+        }
+        this.fill(cx);
+        if !this.has_ended && this.draining.as_mut().poll(cx).is_ready() {
+            this.say_goodbye();
+        }
+        if this.out.remaining() == 0 && !this.beat(cx) {
+            return Poll::Pending;
+        }
+        this.reset_timer();
+        Poll::Ready(Some(Ok(Frame::data(this.out.take_all()))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.has_ended && self.out.remaining() == 0
+    }
+}
+
+/// A good size for one write, and all that is held for a client that has stopped reading.
+const FILL_BYTES: usize = 32 * 1024;
+/// How long a client waits before it reconnects, so that a restart does not bring all at once.
+const RETRY_MIN: Duration = Duration::from_secs(1);
+const RETRY_JITTER: Duration = Duration::from_secs(2);
