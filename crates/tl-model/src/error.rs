@@ -137,6 +137,8 @@ error_codes! {
     StoreFailed = "store_failed", Server, true, "The log has failed";
     /// A subscription the session does not have, or has already.
     SubscriptionInvalid = "subscription_invalid", Caller, false, "Not a valid subscription";
+    /// An address that speaks another protocol than the request does.
+    UpgradeRequired = "upgrade_required", Caller, false, "Another protocol is spoken here";
 }
 
 impl fmt::Display for ErrorCode {

@@ -14,6 +14,7 @@ use axum::body::Body;
 use axum::extract::RawPathParams;
 use axum::routing::any;
 use futures_util::future::BoxFuture;
+use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
 use tl_engine::Engine;
@@ -68,6 +69,7 @@ pub struct Peer {
 pub struct Host {
     engine: Engine,
     origins: Origins,
+    tasks: TaskTracker,
     routes: Vec<Route>,
 }
 
@@ -75,7 +77,7 @@ impl Host {
     /// A host without rooms. Web pages of other origins than the server's own may only use it if
     /// they are listed.
     pub fn new(engine: Engine, origins: Origins) -> Self {
-        Self { engine, origins, routes: Vec::new() }
+        Self { engine, origins, tasks: TaskTracker::new(), routes: Vec::new() }
     }
 
     /// Adds a route.
@@ -94,7 +96,8 @@ impl Host {
         }
         let mut router = Router::new();
         for (path, routes) in paths {
-            let resource = Arc::new(Resource { routes, engine: self.engine.clone() });
+            let (engine, tasks) = (self.engine.clone(), self.tasks.clone());
+            let resource = Arc::new(Resource { routes, engine, tasks });
             let answer = move |params: RawPathParams, request: Request| {
                 let resource = resource.clone();
                 let params = params.iter().map(|(name, value)| (name.into(), value.into()));
@@ -104,7 +107,7 @@ impl Host {
             router = router.route(path, any(answer));
         }
         let router = router.fallback(|| async { problem_response(&not_found()) });
-        HttpService { router, origins: Arc::new(self.origins) }
+        HttpService { router, origins: Arc::new(self.origins), tasks: self.tasks }
     }
 }
 
@@ -113,9 +116,16 @@ impl Host {
 pub struct HttpService {
     router: Router,
     origins: Arc<Origins>,
+    tasks: TaskTracker,
 }
 
 impl HttpService {
+    /// Waits until everything that outlived its request has ended.
+    pub async fn idle(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
     /// Answers one request.
     pub async fn answer(self, request: Request) -> Response {
         let origin = match self.origins.check(&request) {
@@ -149,6 +159,7 @@ impl hyper::service::Service<::http::Request<hyper::body::Incoming>> for HttpSer
 struct Resource {
     routes: Vec<Route>,
     engine: Engine,
+    tasks: TaskTracker,
 }
 
 impl Resource {
@@ -179,7 +190,8 @@ impl Resource {
         let (route, served) = self.choose(&request)?;
         let call = self.call(&request)?;
         let deadline = call.deadline;
-        let exchange = Exchange::new(self.engine.clone(), call, params, served, request);
+        let (engine, tasks) = (self.engine.clone(), self.tasks.clone());
+        let exchange = Exchange::new(engine, call, params, served, tasks, request);
         let answer = (route.handler)(exchange);
         let Some(deadline) = deadline else {
             return answer.await;

@@ -3,6 +3,7 @@ use std::sync::{Mutex, PoisonError};
 use ::http::HeaderMap;
 use axum::body::Body;
 use bytes::Bytes;
+use tokio_util::task::TaskTracker;
 
 use tl_engine::Engine;
 use tl_model::{Call, Channel, Error, ErrorCode};
@@ -20,6 +21,7 @@ pub struct Exchange {
     /// The request, without its body.
     pub request: ::http::Request<()>,
     params: Vec<(String, String)>,
+    tasks: TaskTracker,
     // Never contended: it only lets the rest be looked at from several places.
     body: Mutex<Body>,
 }
@@ -30,11 +32,17 @@ impl Exchange {
         call: Call,
         params: Vec<(String, String)>,
         served: Served,
+        tasks: TaskTracker,
         request: Request,
     ) -> Self {
         let (parts, body) = request.into_parts();
         let request = ::http::Request::from_parts(parts, ());
-        Self { engine, call, served, request, params, body: Mutex::new(body) }
+        Self { engine, call, served, request, params, tasks, body: Mutex::new(body) }
+    }
+
+    /// Runs something that outlives the request. The server waits for it when it stops.
+    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(task);
     }
 
     /// A varying segment of the path.
