@@ -77,8 +77,10 @@ pub const SSE_EVENT_BYTES_MAX: usize = 32 * 1024;
 
 // Connections
 
-/// Time a client has to send its request's headers.
+/// Time a client has for the TLS handshake, and for the headers of its first request.
 pub const HEADERS_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time a client may leave a connection without a request.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
 /// Time a client may leave a request body without a byte of progress.
 pub const BODY_IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 /// Time a client has for the whole of a request body: 8 MiB at 70 kB a second.

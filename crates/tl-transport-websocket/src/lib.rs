@@ -90,4 +90,3 @@ fn open(mut exchange: Exchange, options: SessionOptions) -> Result<Response, Err
     });
     Ok(response)
 }
-

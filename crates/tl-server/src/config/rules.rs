@@ -1,0 +1,100 @@
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use tl_model::limits::EVENT_DATA_BYTES_MAX;
+use tl_model::{Durability, Pattern, Retention, Rule, Rules};
+
+use super::{ByteCount, HumanDuration};
+
+/// What holds for the channels of a pattern.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct RuleConfig {
+    /// Which channels: a name such as `orders.eu`, `*` for any one token, a final `>` for the rest.
+    pub pattern: String,
+    /// How safe an event is before its publisher gets the receipt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub durability: Option<DurabilityConfig>,
+    /// How long events are kept; without it, for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention: Option<RetentionConfig>,
+    /// Largest data of one event.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event_bytes_max: Option<ByteCount>,
+}
+
+/// How safe an event is before its publisher gets the receipt.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DurabilityConfig {
+    /// On disk: survives a power loss. The default.
+    Fsync,
+    /// Handed to the operating system: survives the process, not a power loss.
+    Os,
+    /// Accepted in memory, written within a second.
+    Memory,
+    /// Not logged at all: passed to whoever is subscribed right now.
+    None,
+}
+
+/// How long events are kept. An event goes when it is beyond any of the limits; space is given back
+/// in whole segments, so events can stay readable for longer.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RetentionConfig {
+    /// Not older than this.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub age: Option<HumanDuration>,
+    /// Not more than the newest so many of each channel; 1 keeps only the latest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub count: Option<u64>,
+    /// Not more than the newest so many bytes of each channel.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<ByteCount>,
+}
+
+/// The rules of a configuration, or what is wrong with one.
+pub(super) fn parse(rules: &[RuleConfig]) -> Result<Rules, String> {
+    let parsed = rules.iter().map(parse_one).collect::<Result<_, _>>()?;
+    Ok(Rules::new(parsed))
+}
+
+fn parse_one(rule: &RuleConfig) -> Result<Rule, String> {
+    let pattern = Pattern::parse(&rule.pattern)
+        .map_err(|error| format!("the rule for `{}`: {error}", rule.pattern))?;
+    let event_bytes_max = rule.event_bytes_max.map(|bytes| bytes.0 as usize);
+    if event_bytes_max.is_some_and(|bytes| bytes > EVENT_DATA_BYTES_MAX) {
+        let most = ByteCount(EVENT_DATA_BYTES_MAX as u64);
+        return Err(format!("the rule for `{pattern}`: `event_bytes_max` is at most {most}"));
+    }
+    if rule.retention.is_some_and(|retention| retention.count == Some(0)) {
+        return Err(format!("the rule for `{pattern}`: `retention.count` is at least 1"));
+    }
+    Ok(Rule {
+        pattern,
+        durability: rule.durability.map(Durability::from),
+        retention: rule.retention.map(Retention::from),
+        event_bytes_max,
+    })
+}
+
+impl From<DurabilityConfig> for Durability {
+    fn from(durability: DurabilityConfig) -> Self {
+        match durability {
+            DurabilityConfig::Fsync => Self::Fsync,
+            DurabilityConfig::Os => Self::Os,
+            DurabilityConfig::Memory => Self::Memory,
+            DurabilityConfig::None => Self::None,
+        }
+    }
+}
+
+impl From<RetentionConfig> for Retention {
+    fn from(retention: RetentionConfig) -> Self {
+        Self {
+            age: retention.age.map(|age| age.0),
+            count: retention.count,
+            bytes: retention.bytes.map(|bytes| bytes.0),
+        }
+    }
+}
