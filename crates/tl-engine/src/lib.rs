@@ -79,6 +79,14 @@ impl Engine {
         self.shared.store.epoch()
     }
 
+    /// What every cursor of this log begins with.
+    pub fn cursor_prefix(&self) -> String {
+        let mut start = self.position(Offset::START).cursor().to_string();
+        // The last digit says that the offset has none.
+        start.pop();
+        start
+    }
+
     /// Time, ids and chance.
     pub fn environment(&self) -> &dyn Environment {
         &*self.shared.environment

@@ -17,12 +17,17 @@ use serde_json::value::RawValue;
 use tl_model::limits::EVENT_DATA_BYTES_MAX;
 use tl_model::{AttributeValue, DataForm, Event, LoggedEvent, Position, content_type};
 
-use crate::draft::{Draft, ExtensionValue};
+use crate::draft::{Draft, ExtensionValue, Received};
 use crate::whitespace;
 
 /// Reads one event.
 pub fn read(json: &[u8]) -> Result<Draft, serde_json::Error> {
     serde_json::from_slice(json)
+}
+
+/// Writes one event.
+pub fn write(draft: &Draft) -> Result<Vec<u8>, serde_json::Error> {
+    serde_json::to_vec(draft)
 }
 
 /// Whether bytes are one JSON text.
@@ -59,10 +64,11 @@ pub fn delivered(logged: &LoggedEvent, at: Position, previous: Option<Position>)
     json
 }
 
-/// An event that has no place yet.
-pub fn undelivered(event: &Event, channel: Option<&str>) -> Vec<u8> {
-    let mut json = vec![b'{'];
-    write_members(&mut json, event, channel);
+/// An event as a client received it, written down again.
+pub fn received(received: &Received) -> Vec<u8> {
+    let mut json = Vec::new();
+    places(&mut json, received.at, received.previous);
+    write_members(&mut json, &received.event, Some(received.channel.as_str()));
     json.push(b'}');
     json
 }

@@ -127,6 +127,13 @@ pub fn read(body: &[u8]) -> Result<ReceivedPage, PageError> {
     Ok(ReceivedPage { gap, events, next: position(&page.cursor)?, caught_up: page.caught_up })
 }
 
+/// Reads what [`gap_json`] wrote: where reading had been, and where it goes on.
+pub fn read_gap(json: &[u8]) -> Result<(Position, Position), PageError> {
+    let gap: GapJson = serde_json::from_slice(json)?;
+    let position = |cursor: &str| cursor.parse().map_err(|_| PageError::Cursor);
+    Ok((position(&gap.after)?, position(&gap.cursor)?))
+}
+
 #[derive(Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct PageJson<'a> {

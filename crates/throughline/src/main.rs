@@ -1,0 +1,108 @@
+//! The command line: starts the server, and talks to one.
+
+mod config;
+
+mod logging;
+mod output;
+mod publish;
+mod serve;
+mod subscribe;
+
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use tl_client::{Client, ClientBuilder};
+
+/// Publish an event once; it is logged durably, in order, and reaches every client over whichever
+/// transport suits it. Any client can leave one transport and go on from the same cursor on another.
+#[derive(Debug, Parser)]
+#[command(name = "throughline", version, propagate_version = true, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start the server.
+    Serve(serve::Serve),
+    /// Publish events to a channel.
+    Publish(publish::Publish),
+    /// Read events and print them, one a line.
+    Subscribe(subscribe::Subscribe),
+    /// Check a configuration, or describe what it can say.
+    Config(config::Config),
+}
+
+/// Which server to talk to.
+#[derive(Args, Debug)]
+struct ServerArgs {
+    /// The server's address.
+    #[arg(long, env = "THROUGHLINE_SERVER", default_value = "http://127.0.0.1:8080")]
+    server: String,
+    /// Also trust the certificates in this file (PEM).
+    #[arg(long, value_name = "FILE")]
+    ca_file: Option<std::path::PathBuf>,
+}
+
+impl ServerArgs {
+    fn client(&self) -> Result<Client, CliError> {
+        let mut builder = ClientBuilder::new(&self.server);
+        if let Some(path) = &self.ca_file {
+            builder = builder.ca_file(path);
+        }
+        Ok(builder.build()?)
+    }
+}
+
+/// What went wrong, in words for whoever typed the command.
+#[derive(Debug, thiserror::Error)]
+enum CliError {
+    #[error("{0}")]
+    Client(#[from] tl_client::ClientError),
+    #[error("{0}")]
+    Config(#[from] tl_server::config::ConfigError),
+    #[error("{path}: {source}")]
+    File { path: String, source: std::io::Error },
+    #[error("{0}")]
+    Log(#[from] tl_model::Error),
+    #[error("{0}")]
+    Other(String),
+    #[error("{0}")]
+    Output(#[from] std::io::Error),
+    #[error("{0}")]
+    Start(#[from] tl_server::StartError),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Serve(serve) => serve.run().await,
+        Command::Publish(publish) => publish.run().await,
+        Command::Subscribe(subscribe) => subscribe.run().await,
+        Command::Config(config) => config.run(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever read the output has had enough: no reason to complain.
+        Err(CliError::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => {
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            output::complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,264 @@
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::header::{CONTENT_TYPE, IF_NONE_MATCH};
+use reqwest::{Response, StatusCode, Url};
+use rustls::ClientConfig;
+
+use tl_model::{Form, Position};
+use tl_wire::draft::{Draft, Received};
+use tl_wire::generated::throughline::v1::Receipt;
+use tl_wire::{page, problem, receipts};
+
+use crate::error::ClientError;
+use crate::session::Session;
+use crate::subscription::{Subscribe, Subscription};
+use crate::tls;
+
+/// A server, seen by a client. Clones share connections.
+#[derive(Clone, Debug)]
+pub struct Client {
+    pub(crate) http: reqwest::Client,
+    pub(crate) base: Url,
+    pub(crate) tls: Arc<ClientConfig>,
+}
+
+/// How a client connects.
+#[derive(Clone, Debug)]
+pub struct ClientBuilder {
+    url: String,
+    ca_file: Option<PathBuf>,
+    http2_only: bool,
+}
+
+/// How events are to be published.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PublishOptions {
+    /// All or none.
+    pub atomic: bool,
+    /// Pass them on without logging them.
+    pub ephemeral: bool,
+}
+
+/// A page of events, as a client received it.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// Events missed for good: where reading had been, and where it goes on.
+    pub gap: Option<(Position, Position)>,
+    /// The events.
+    pub events: Vec<Received>,
+    /// Where the next page begins.
+    pub next: Position,
+    /// Whether the log had nothing more.
+    pub caught_up: bool,
+    /// When the server would like to be asked again.
+    pub poll_again_in: Option<Duration>,
+    /// Validates the page: give it back, and an unchanged page is not sent again.
+    pub etag: Option<String>,
+}
+
+impl ClientBuilder {
+    /// A client for the server at an address such as `http://127.0.0.1:8080`.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self { url: url.into(), ca_file: None, http2_only: false }
+    }
+
+    /// Also trusts the certificates in a file, in PEM.
+    #[must_use]
+    pub fn ca_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.ca_file = Some(path.into());
+        self
+    }
+
+    /// Speaks HTTP/2 only, without asking first.
+    #[must_use]
+    pub fn http2_only(mut self) -> Self {
+        self.http2_only = true;
+        self
+    }
+
+    /// Makes the client. Nothing is connected yet.
+    ///
+    /// # Errors
+    ///
+    /// The address or the certificate file cannot be used.
+    pub fn build(self) -> Result<Client, ClientError> {
+        let base = Url::parse(&self.url)
+            .ok()
+            .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+        let base = base.ok_or_else(|| {
+            let text = format!("`{}` is not an address such as http://127.0.0.1:8080", self.url);
+            ClientError::Address(text)
+        })?;
+        let tls = tls::config(self.ca_file.as_deref())?;
+        let http = reqwest::Client::builder()
+            .tls_backend_preconfigured(with_alpn(tls.clone()))
+            .connect_timeout(CONNECT_TIMEOUT)
+            .tcp_nodelay(true);
+        let http = if self.http2_only { http.http2_prior_knowledge() } else { http };
+        Ok(Client { http: http.build()?, base, tls: Arc::new(tls) })
+    }
+}
+
+impl Client {
+    /// A client for the server at an address such as `http://127.0.0.1:8080`.
+    ///
+    /// # Errors
+    ///
+    /// The address cannot be used.
+    pub fn new(url: impl Into<String>) -> Result<Self, ClientError> {
+        ClientBuilder::new(url).build()
+    }
+
+    /// Publishes one event, and waits until it is as safe as the channel's rules say.
+    ///
+    /// # Errors
+    ///
+    /// The server refused it, or could not be reached; then it may have been logged all the same.
+    pub async fn publish(&self, channel: &str, event: &Draft) -> Result<Receipt, ClientError> {
+        let body = serde_json_bytes(event)?;
+        let content_type = "application/cloudevents+json";
+        let response = self.post(channel, content_type, body, PublishOptions::default()).await?;
+        let body = response.bytes().await?;
+        receipts::read_one(&body).map_err(|error| ClientError::Protocol(error.to_string()))
+    }
+
+    /// Publishes several events at once. There is one receipt for each, in order, with an error in
+    /// those that were refused.
+    ///
+    /// # Errors
+    ///
+    /// The batch as a whole was refused, or the server could not be reached.
+    pub async fn publish_batch(
+        &self,
+        channel: &str,
+        events: &[Draft],
+        options: PublishOptions,
+    ) -> Result<Vec<Receipt>, ClientError> {
+        let mut body = Vec::new();
+        for event in events {
+            body.extend_from_slice(&serde_json_bytes(event)?);
+            body.push(b'\n');
+        }
+        let response = self.post(channel, page::NDJSON, body, options).await?;
+        let body = response.bytes().await?;
+        let receipts = receipts::read_many(&body);
+        receipts
+            .map(|receipts| receipts.receipts)
+            .map_err(|error| ClientError::Protocol(error.to_string()))
+    }
+
+    /// Reads from a cursor over a transport, reconnecting by itself.
+    pub fn subscribe(&self, subscribe: Subscribe) -> Subscription {
+        Subscription::start(self.clone(), subscribe)
+    }
+
+    /// Opens a two-way session to publish over.
+    ///
+    /// # Errors
+    ///
+    /// The server could not be reached.
+    pub async fn session(&self, form: Form) -> Result<Session, ClientError> {
+        Session::open(self, form).await
+    }
+
+    /// Asks for a page. `None` if it has not changed since `etag`.
+    ///
+    /// # Errors
+    ///
+    /// The server refused, or could not be reached.
+    pub async fn page(
+        &self,
+        channels: &[String],
+        after: &str,
+        wait: Option<Duration>,
+        etag: Option<&str>,
+    ) -> Result<Option<Page>, ClientError> {
+        let mut url = self.events_url(channels, after);
+        if let Some(wait) = wait {
+            url.query_pairs_mut().append_pair("wait", &wait.as_secs().to_string());
+        }
+        let mut request = self.http.get(url);
+        if let Some(etag) = etag {
+            request = request.header(IF_NONE_MATCH, etag);
+        }
+        let response = request.send().await?;
+        if response.status() == StatusCode::NOT_MODIFIED {
+            return Ok(None);
+        }
+        let response = accepted(response).await?;
+        let header = |name: &str| {
+            response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
+        };
+        let seconds = header("poll-interval").and_then(|text| text.parse().ok());
+        let poll_again_in = seconds.and_then(|it| Duration::try_from_secs_f64(it).ok());
+        let etag = header("etag");
+        let body = response.bytes().await?;
+        let page = page::read(&body).map_err(|error| ClientError::Protocol(error.to_string()))?;
+        let page::ReceivedPage { gap, events, next, caught_up } = page;
+        Ok(Some(Page { gap, events, next, caught_up, poll_again_in, etag }))
+    }
+
+    pub(crate) fn url(&self, path: &str) -> Url {
+        let mut url = self.base.clone();
+        let prefix = url.path().trim_end_matches('/').to_owned();
+        url.set_path(&format!("{prefix}{path}"));
+        url
+    }
+
+    /// The address of the events of some channels, from a place on.
+    pub(crate) fn events_url(&self, channels: &[String], after: &str) -> Url {
+        let mut url = self.url("/v1/events");
+        let mut query = url.query_pairs_mut();
+        for channel in channels {
+            query.append_pair("channel", channel);
+        }
+        query.append_pair("after", after);
+        drop(query);
+        url
+    }
+
+    async fn post(
+        &self,
+        channel: &str,
+        content_type: &'static str,
+        body: Vec<u8>,
+        options: PublishOptions,
+    ) -> Result<Response, ClientError> {
+        let mut url = self.url(&format!("/v1/channels/{channel}/events"));
+        if options.atomic {
+            url.query_pairs_mut().append_pair("atomic", "true");
+        }
+        if options.ephemeral {
+            url.query_pairs_mut().append_pair("ephemeral", "true");
+        }
+        let request = self.http.post(url).header(CONTENT_TYPE, content_type).body(body);
+        accepted(request.send().await?).await
+    }
+}
+
+/// The response, unless it tells an error.
+pub(crate) async fn accepted(response: Response) -> Result<Response, ClientError> {
+    let status = response.status();
+    if status.is_success() {
+        return Ok(response);
+    }
+    let body = response.bytes().await?;
+    Err(match problem::read(&body) {
+        Some(error) => ClientError::Refused(error),
+        None => ClientError::Protocol(format!("status {status}")),
+    })
+}
+
+fn serde_json_bytes(event: &Draft) -> Result<Vec<u8>, ClientError> {
+    tl_wire::json::write(event).map_err(|error| ClientError::Protocol(error.to_string()))
+}
+
+fn with_alpn(mut tls: ClientConfig) -> ClientConfig {
+    tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    tls
+}
+
+/// Long enough for a slow network, short enough for somebody who waits.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);

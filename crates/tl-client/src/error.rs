@@ -1,0 +1,46 @@
+use tl_model::Error;
+
+/// Why something did not work.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The server's address, or a certificate, cannot be used.
+    #[error("{0}")]
+    Address(String),
+    /// The connection could not be made, or broke.
+    #[error("the connection failed: {0}")]
+    Connection(String),
+    /// The server said something this client does not understand.
+    #[error("the server's answer makes no sense: {0}")]
+    Protocol(String),
+    /// The server refused, and says why.
+    #[error("{0}")]
+    Refused(#[from] Error),
+}
+
+impl ClientError {
+    /// Whether the same may work later.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Address(_) => false,
+            Self::Connection(_) | Self::Protocol(_) => true,
+            Self::Refused(error) => error.code.is_retryable(),
+        }
+    }
+}
+
+impl From<reqwest::Error> for ClientError {
+    fn from(error: reqwest::Error) -> Self {
+        // The innermost reason is the one that says something.
+        let mut reason: &dyn std::error::Error = &error;
+        while let Some(source) = reason.source() {
+            reason = source;
+        }
+        Self::Connection(reason.to_string())
+    }
+}
+
+impl From<tokio_tungstenite::tungstenite::Error> for ClientError {
+    fn from(error: tokio_tungstenite::tungstenite::Error) -> Self {
+        Self::Connection(error.to_string())
+    }
+}

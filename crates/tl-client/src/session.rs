@@ -1,0 +1,219 @@
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::stream::{SplitSink, SplitStream};
+use futures_util::{SinkExt, StreamExt};
+use tokio::net::TcpStream;
+use tokio::sync::{mpsc, oneshot};
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::http::HeaderValue;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::{self, Message};
+use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream};
+use tokio_util::task::AbortOnDropHandle;
+
+use tl_model::{Error, ErrorCode, Form};
+use tl_wire::draft::Draft;
+use tl_wire::frame::{read_server, write_client};
+use tl_wire::generated::throughline::v1 as contract;
+use tl_wire::generated::throughline::v1::{Receipt, client_frame, server_frame};
+
+use crate::client::{Client, PublishOptions};
+use crate::error::ClientError;
+
+/// A two-way session to publish over: many publishes can be under way at once, and are logged in the
+/// order in which they were made.
+#[derive(Clone, Debug)]
+pub struct Session {
+    frames: mpsc::Sender<client_frame::Frame>,
+    waiting: Arc<Mutex<Waiting>>,
+    next_request: Arc<AtomicU32>,
+    _task: Arc<AbortOnDropHandle<()>>,
+}
+
+type Waiting = HashMap<u32, oneshot::Sender<Result<Vec<Receipt>, ClientError>>>;
+
+impl Session {
+    pub(crate) async fn open(client: &Client, form: Form) -> Result<Self, ClientError> {
+        let socket = Socket::connect(client, form).await?;
+        let (frames, outgoing) = mpsc::channel(FRAMES_AHEAD);
+        let waiting = Arc::new(Mutex::new(Waiting::new()));
+        let task = tokio::spawn(run(socket, outgoing, waiting.clone()));
+        let task = Arc::new(AbortOnDropHandle::new(task));
+        Ok(Self { frames, waiting, next_request: Arc::new(AtomicU32::new(1)), _task: task })
+    }
+
+    /// Publishes events and waits for their receipts, one each, in order.
+    ///
+    /// # Errors
+    ///
+    /// The session has ended; the events may have been logged all the same.
+    pub async fn publish(
+        &self,
+        channel: &str,
+        events: Vec<Draft>,
+        options: PublishOptions,
+    ) -> Result<Vec<Receipt>, ClientError> {
+        let request = self.next_request.fetch_add(1, Ordering::Relaxed);
+        let (sender, answer) = oneshot::channel();
+        lock(&self.waiting).insert(request, sender);
+        let PublishOptions { atomic, ephemeral } = options;
+        let channel = channel.to_owned();
+        let publish = contract::Publish { request, channel, events, atomic, ephemeral };
+        let ended = || ClientError::Connection("the session has ended".into());
+        self.frames.send(publish.into()).await.map_err(|_| ended())?;
+        answer.await.map_err(|_| ended())?
+    }
+}
+
+/// Sends frames and hands out answers until either side ends the session.
+async fn run(
+    socket: Socket,
+    mut outgoing: mpsc::Receiver<client_frame::Frame>,
+    waiting: Arc<Mutex<Waiting>>,
+) {
+    let Socket { mut sink, mut stream, form } = socket;
+    let write = async {
+        while let Some(frame) = outgoing.recv().await {
+            sink.feed(message(form, frame)).await?;
+            // Whatever else is ready leaves in the same write.
+            while let Ok(frame) = outgoing.try_recv() {
+                sink.feed(message(form, frame)).await?;
+            }
+            sink.flush().await?;
+        }
+        Ok::<_, tungstenite::Error>(())
+    };
+    let read = async {
+        while let Ok(frame) = next_frame(&mut stream, form).await {
+            answer(frame, &waiting);
+        }
+    };
+    tokio::select! {
+        _ = write => {}
+        () = read => {}
+    }
+    lock(&waiting).clear();
+}
+
+fn answer(frame: server_frame::Frame, waiting: &Mutex<Waiting>) {
+    let (request, result) = match frame {
+        server_frame::Frame::Receipts(receipts) => (receipts.request, Ok(receipts.receipts)),
+        server_frame::Frame::Error(error) => {
+            let Some(request) = error.request else { return };
+            let refused = problem(error.problem.as_option()).map(ClientError::Refused);
+            (request, Err(refused.unwrap_or_else(|senseless| senseless)))
+        }
+        _ => return,
+    };
+    if let Some(sender) = lock(waiting).remove(&request) {
+        drop(sender.send(result));
+    }
+}
+
+/// A WebSocket that speaks the contract.
+pub(crate) struct Socket {
+    sink: SplitSink<WebSocketStream<MaybeTlsStream<TcpStream>>, Message>,
+    stream: SplitStream<WebSocketStream<MaybeTlsStream<TcpStream>>>,
+    form: Form,
+}
+
+impl Socket {
+    pub(crate) async fn connect(client: &Client, form: Form) -> Result<Self, ClientError> {
+        let mut url = client.url("/v1/session");
+        let scheme = if url.scheme() == "https" { "wss" } else { "ws" };
+        // Both schemes are of the same kind, so this cannot fail.
+        let _ = url.set_scheme(scheme);
+        let mut request = url.as_str().into_client_request()?;
+        let subprotocol = match form {
+            Form::Json => "throughline.v1.json",
+            Form::Protobuf => "throughline.v1.protobuf",
+        };
+        let value = HeaderValue::from_static(subprotocol);
+        request.headers_mut().insert("sec-websocket-protocol", value);
+        let config = WebSocketConfig::default().read_buffer_size(READ_BUFFER_BYTES);
+        let connector = Some(Connector::Rustls(client.tls.clone()));
+        let connecting = tokio_tungstenite::connect_async_tls_with_config(
+            request,
+            Some(config),
+            true,
+            connector,
+        );
+        let connected = tokio::time::timeout(CONNECT_TIMEOUT, connecting).await;
+        let (socket, _) =
+            connected.map_err(|_| ClientError::Connection("no answer in time".into()))??;
+        let (sink, stream) = socket.split();
+        Ok(Self { sink, stream, form })
+    }
+
+    pub(crate) async fn send(&mut self, frame: client_frame::Frame) -> Result<(), ClientError> {
+        Ok(self.sink.send(message(self.form, frame)).await?)
+    }
+
+    pub(crate) async fn next(&mut self) -> Result<server_frame::Frame, ClientError> {
+        next_frame(&mut self.stream, self.form).await
+    }
+}
+
+/// The next frame; pings are answered on the way.
+async fn next_frame(
+    stream: &mut SplitStream<WebSocketStream<MaybeTlsStream<TcpStream>>>,
+    form: Form,
+) -> Result<server_frame::Frame, ClientError> {
+    loop {
+        let next = tokio::time::timeout(SILENCE_MAX, stream.next()).await;
+        let next = next.map_err(|_| ClientError::Connection("silence".into()))?;
+        let bytes = match next {
+            None => return Err(ClientError::Connection("the server ended the session".into())),
+            Some(message) => match message? {
+                Message::Text(text) => Bytes::from(text),
+                Message::Binary(bytes) => bytes,
+                Message::Close(close) => {
+                    let reason = close.map_or_else(String::new, |close| close.to_string());
+                    return Err(ClientError::Connection(format!("closed {reason}")));
+                }
+                Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => continue,
+            },
+        };
+        let frame =
+            read_server(form, &bytes).map_err(|it| ClientError::Protocol(it.to_string()))?;
+        // A frame of a newer server says nothing to this client.
+        if let Some(frame) = frame.frame {
+            return Ok(frame);
+        }
+    }
+}
+
+/// The error that a problem tells.
+pub(crate) fn problem(problem: Option<&contract::Problem>) -> Result<Error, ClientError> {
+    let senseless = || ClientError::Protocol("an error without a known code".into());
+    let problem = problem.ok_or_else(senseless)?;
+    let code: ErrorCode = problem.code.parse().map_err(|()| senseless())?;
+    let error = Error::new(code, problem.detail.clone());
+    Ok(match problem.retry_after_ms {
+        Some(wait) => error.retry_after(Duration::from_millis(wait.into())),
+        None => error,
+    })
+}
+
+fn message(form: Form, frame: client_frame::Frame) -> Message {
+    let bytes = write_client(form, &contract::ClientFrame { frame: Some(frame) });
+    match form {
+        Form::Json => Message::text(String::from_utf8(bytes).unwrap_or_default()),
+        Form::Protobuf => Message::binary(bytes),
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+const FRAMES_AHEAD: usize = 1_024;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// The library's own default is 128 KiB for every connection.
+const READ_BUFFER_BYTES: usize = 16 * 1024;
+/// Longer than any server leaves between two heartbeats.
+const SILENCE_MAX: Duration = Duration::from_secs(60);
