@@ -1,0 +1,20 @@
+//! What the conformance tests have in common: the real server, started and stopped.
+
+mod server;
+
+pub use server::{RunningServer, ServerOptions, cargo_built};
+
+/// A seed for what is random in a test: given by `THROUGHLINE_SEED`, or new; printed either way, so
+/// that a failure can be had again.
+pub fn seed(test: &str) -> u64 {
+    let given = std::env::var("THROUGHLINE_SEED").ok().and_then(|text| text.parse().ok());
+    let seed = given.unwrap_or_else(|| fastrand::u64(..));
+    say(&format!("{test}: THROUGHLINE_SEED={seed}"));
+    seed
+}
+
+/// Says something that is shown if the test fails.
+#[expect(clippy::print_stdout, reason = "the test runner captures it")]
+pub fn say(text: &str) {
+    println!("{text}");
+}
