@@ -2,6 +2,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use reqwest::header::{CONTENT_TYPE, IF_NONE_MATCH};
 use reqwest::{Response, StatusCode, Url};
 use rustls::ClientConfig;
@@ -9,7 +10,7 @@ use rustls::ClientConfig;
 use tl_model::{Form, Position};
 use tl_wire::draft::{Draft, Received};
 use tl_wire::generated::throughline::v1::Receipt;
-use tl_wire::{page, problem, receipts};
+use tl_wire::{http_binding, page, problem, receipts};
 
 use crate::error::ClientError;
 use crate::session::Session;
@@ -124,6 +125,27 @@ impl Client {
         receipts::read_one(&body).map_err(|error| ClientError::Protocol(error.to_string()))
     }
 
+    /// Publishes one event whose data is the body of the request, with nothing around it: the
+    /// CloudEvents HTTP binding in binary mode.
+    ///
+    /// # Errors
+    ///
+    /// The server refused it, or could not be reached; then it may have been logged all the same.
+    pub async fn publish_raw(
+        &self,
+        channel: &str,
+        id: &str,
+        content_type: &str,
+        data: Bytes,
+    ) -> Result<Receipt, ClientError> {
+        let url = self.url(&format!("/v1/channels/{channel}/events"));
+        let id = http_binding::escape(id);
+        let request = self.http.post(url).header(CONTENT_TYPE, content_type);
+        let request = request.header("ce-specversion", "1.0").header("ce-id", id).body(data);
+        let body = accepted(request.send().await?).await?.bytes().await?;
+        receipts::read_one(&body).map_err(|error| ClientError::Protocol(error.to_string()))
+    }
+
     /// Publishes several events at once. There is one receipt for each, in order, with an error in
     /// those that were refused.
     ///
@@ -198,6 +220,11 @@ impl Client {
         let page = page::read(&body).map_err(|error| ClientError::Protocol(error.to_string()))?;
         let page::ReceivedPage { gap, events, next, caught_up } = page;
         Ok(Some(Page { gap, events, next, caught_up, poll_again_in, etag }))
+    }
+
+    /// The HTTP client below, for requests that have no method here.
+    pub fn http(&self) -> &reqwest::Client {
+        &self.http
     }
 
     pub(crate) fn url(&self, path: &str) -> Url {

@@ -1,0 +1,181 @@
+//! X3, X6: what has a receipt is there after `kill -9`, once and in order.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tl_client::{Client, Draft, PublishOptions, Session, Subscribe, TransportKind, Update};
+use tl_conformance::{RunningServer, ServerOptions, say, seed};
+use tl_model::{After, Form, Offset, Position};
+
+/// Rounds of publishing, killing and starting anew.
+const ROUNDS: usize = 200;
+/// Publishers at once, half over HTTP, half over WebSocket.
+const PUBLISHERS: usize = 64;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_receipt_survives_any_kill_once_and_in_order() {
+    let mut random = fastrand::Rng::with_seed(seed("crash"));
+    let mut log = Log::new("");
+    for round in 0..ROUNDS {
+        let lost = log.one_round(round, &mut random).await;
+        assert_eq!(lost, 0, "round {round} lost events that had receipts");
+    }
+    say(&format!("{} events with receipts, {} found", log.receipts, log.found));
+    assert!(log.receipts > ROUNDS * 10, "the rounds must be worth something");
+}
+
+/// The check of the check: without durability the same rounds lose events.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_durability_the_same_rounds_lose_events() {
+    let mut random = fastrand::Rng::with_seed(seed("crash without durability"));
+    let mut log = Log::new("[[rules]]\npattern = \">\"\ndurability = \"memory\"\n");
+    let mut lost = 0;
+    for round in 0..20 {
+        lost += log.one_round(round, &mut random).await;
+    }
+    assert!(lost > 0, "{} receipts and none was lost", log.receipts);
+}
+
+/// One log through many lives of the server.
+struct Log {
+    home: tempfile::TempDir,
+    config: String,
+    /// Up to where everything has been checked.
+    checked: After,
+    receipts: usize,
+    found: usize,
+}
+
+impl Log {
+    fn new(rules: &str) -> Self {
+        let home = tempfile::tempdir().expect("a temporary directory");
+        let config = format!("[store]\nsegment_bytes = \"1MiB\"\n{rules}");
+        Self { home, config, checked: After::Earliest, receipts: 0, found: 0 }
+    }
+
+    fn start(&self) -> RunningServer {
+        let data = Some(self.home.path().join("data"));
+        RunningServer::start(&ServerOptions { config: self.config.clone(), data, port: 0 })
+    }
+
+    /// Publishes, kills at a random moment, starts anew, and looks for every receipt. Returns how
+    /// many are lost.
+    async fn one_round(&mut self, round: usize, random: &mut fastrand::Rng) -> usize {
+        let server = self.start();
+        let publishers = start_publishers(&server, round).await;
+        let alive = Duration::from_micros(random.u64(0..150_000));
+        tokio::time::sleep(alive).await;
+        server.kill();
+        let receipts = publishers.join_all().await.concat();
+        let server = self.start();
+        let transport = TransportKind::ALL[random.usize(..TransportKind::ALL.len())];
+        let events = self.read_on(&server.client(), transport).await;
+        server.kill();
+        self.receipts += receipts.len();
+        self.found += events.len();
+        check_order(&events, round);
+        lost(&receipts, &events, round)
+    }
+
+    /// All events behind what was checked before.
+    async fn read_on(
+        &mut self,
+        client: &Client,
+        transport: TransportKind,
+    ) -> Vec<(Offset, String)> {
+        let subscribe = Subscribe::to(["crash.>"]).after(self.checked).over(transport);
+        let mut subscription = client.subscribe(subscribe.without_reconnect());
+        let mut events = Vec::new();
+        loop {
+            match subscription.next().await.expect("the end is told").expect("an update") {
+                Update::Event(event) => {
+                    events.push((event.at.offset, event.event.id().to_owned()));
+                }
+                Update::CaughtUp(at) => {
+                    self.checked = After::Position(at);
+                    return events;
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+}
+
+async fn start_publishers(
+    server: &RunningServer,
+    round: usize,
+) -> tokio::task::JoinSet<Vec<(Position, String)>> {
+    let client = server.client();
+    let mut publishers = tokio::task::JoinSet::new();
+    let sessions = [Form::Json, Form::Protobuf].map(|form| client.session(form));
+    let [json, protobuf] = sessions;
+    let sessions = [json.await.expect("a session"), protobuf.await.expect("a session")];
+    for publisher in 0..PUBLISHERS {
+        let (client, session) = (client.clone(), sessions[publisher / 2 % 2].clone());
+        publishers.spawn(async move {
+            let mut receipts = Vec::new();
+            for number in 0.. {
+                let id = format!("{round}-{publisher}-{number}");
+                let published = publish(&client, &session, publisher, &id).await;
+                // The server was killed: whether this event was logged nobody knows.
+                let Some(at) = published else { break };
+                receipts.push((at, id));
+            }
+            receipts
+        });
+    }
+    publishers
+}
+
+/// Publishes one event, and returns its place if there is a receipt.
+async fn publish(
+    client: &Client,
+    session: &Session,
+    publisher: usize,
+    id: &str,
+) -> Option<Position> {
+    let channel = format!("crash.{}", publisher % 8);
+    let data = Some("x".repeat(publisher * 20).into());
+    let content_type = Some("text/plain".to_owned());
+    let id = Some(id.to_owned());
+    let draft = Draft { id, data, data_content_type: content_type, ..Draft::default() };
+    let receipt = match publisher % 2 {
+        0 => client.publish(&channel, &draft).await.ok()?,
+        _ => {
+            let options = PublishOptions::default();
+            session.publish(&channel, vec![draft], options).await.ok()?.pop()?
+        }
+    };
+    assert!(receipt.error.is_unset(), "{receipt:?}");
+    Some(receipt.cursor.parse().expect("a cursor"))
+}
+
+/// Offsets rise, and the events of one publisher are in the order in which it published them.
+fn check_order(events: &[(Offset, String)], round: usize) {
+    assert!(events.is_sorted_by(|a, b| a.0 < b.0), "round {round}");
+    let mut last: HashMap<(&str, &str), usize> = HashMap::new();
+    for (_, id) in events {
+        let mut parts = id.split('-');
+        let mut part = || parts.next().expect("three parts");
+        let (of_round, publisher, number) = (part(), part(), part().parse().expect("a number"));
+        let before = last.insert((of_round, publisher), number);
+        assert!(before.is_none_or(|before| before < number), "round {round}: {id} comes late");
+    }
+}
+
+/// How many receipts have no event. Those that have one have it once, at the place they name.
+fn lost(receipts: &[(Position, String)], events: &[(Offset, String)], round: usize) -> usize {
+    let mut places: HashMap<&str, Vec<Offset>> = HashMap::new();
+    for (offset, id) in events {
+        places.entry(id).or_default().push(*offset);
+    }
+    let is_lost = |(at, id): &&(Position, String)| match places.get(id.as_str()).map(Vec::as_slice)
+    {
+        None => true,
+        Some(found) => {
+            assert_eq!(found, [at.offset], "round {round}: {id}");
+            false
+        }
+    };
+    receipts.iter().filter(is_lost).count()
+}
