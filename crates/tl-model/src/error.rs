@@ -89,6 +89,8 @@ error_codes! {
     BatchTooLarge = "batch_too_large", Caller, false, "The batch is too large";
     /// A request body that broke off or came too slowly.
     BodyIncomplete = "body_incomplete", Caller, true, "The body is not complete";
+    /// A request body larger than the server reads.
+    BodyTooLarge = "body_too_large", Caller, false, "The body is too large";
     /// A name that no channel can have.
     ChannelInvalid = "channel_invalid", Caller, false, "Not a channel name";
     /// A publish to one of the server's own channels.
@@ -111,8 +113,8 @@ error_codes! {
     EventTooLarge = "event_too_large", Caller, false, "The event is too large";
     /// A frame the session does not understand or that does not fit its state.
     FrameInvalid = "frame_invalid", Caller, false, "Not a valid frame";
-    /// A frame or request body larger than the server reads.
-    FrameTooLarge = "frame_too_large", Caller, false, "The frame or body is too large";
+    /// A frame larger than the server reads.
+    FrameTooLarge = "frame_too_large", Caller, false, "The frame is too large";
     /// A fault of the server.
     Internal = "internal", Server, true, "The server failed";
     /// One more of something than a client may have.

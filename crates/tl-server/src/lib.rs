@@ -13,3 +13,6 @@ mod transports;
 
 pub use config::Config;
 pub use server::{Server, StartError};
+
+#[cfg(test)]
+mod contract;

@@ -52,10 +52,7 @@ impl Server {
         let store = opening.await.expect("opening a store does not panic")?;
         let environment = Arc::new(SystemEnvironment);
         let engine = Engine::start(store, environment, Options { rules: config.rules() });
-        let mut host = Host::new(engine.clone(), Origins::new(config.listen.origins.clone()));
-        Health.mount(&mut host);
-        transports::mount(&config, &mut host);
-        let service = host.into_service();
+        let service = host(&config, &engine).into_service();
         Self::listen(config, engine, service).await
     }
 
@@ -116,4 +113,12 @@ impl Server {
         }
         Ok(Self { engine, service, addresses, config, stopping, connections })
     }
+}
+
+/// All that the server answers over HTTP.
+pub(crate) fn host(config: &Config, engine: &Engine) -> Host {
+    let mut host = Host::new(engine.clone(), Origins::new(config.listen.origins.clone()));
+    Health.mount(&mut host);
+    transports::mount(config, &mut host);
+    host
 }

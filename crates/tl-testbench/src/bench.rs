@@ -28,7 +28,8 @@ pub(crate) async fn serve(
     listening: impl FnOnce(SocketAddr),
 ) -> Result<(), BenchError> {
     let options = Arc::new(ListenOptions::new(&Config::default())?);
-    let listener = Listener::bind(address).map_err(|source| BenchError::Bind { address, source })?;
+    let listener =
+        Listener::bind(address).map_err(|source| BenchError::Bind { address, source })?;
     listening(listener.address());
     let (never, connections) = (CancellationToken::new(), TaskTracker::new());
     listener.serve(options, service(transport), never, connections).await;

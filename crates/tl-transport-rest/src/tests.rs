@@ -168,7 +168,7 @@ mod publishing {
         let large = "x".repeat(1024 * 1024 + 1);
         assert_eq!(code(EVENTS, "text/plain", &large).await, expect(413, "event_too_large"));
         let huge = "x".repeat(BATCH_BYTES_MAX + 1);
-        assert_eq!(code(EVENTS, "text/plain", &huge).await, expect(413, "frame_too_large"));
+        assert_eq!(code(EVENTS, "text/plain", &huge).await, expect(413, "body_too_large"));
         let typo = format!("{EVENTS}?atomik=true");
         assert_eq!(code(&typo, json, "1").await, expect(400, "parameter_invalid"));
         assert_eq!(kit.engine.stats().events, 0, "nothing of it was logged");

@@ -85,6 +85,11 @@ impl Host {
         self.routes.push(route);
     }
 
+    /// All routes.
+    pub fn routes(&self) -> &[Route] {
+        &self.routes
+    }
+
     /// The service that answers every request.
     pub fn into_service(self) -> HttpService {
         let mut paths: Vec<(&'static str, Vec<Route>)> = Vec::new();

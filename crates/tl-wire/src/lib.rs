@@ -24,6 +24,9 @@ pub mod receipts;
 pub mod sse;
 mod whitespace;
 
+/// The contract as protobuf describes itself: a `google.protobuf.FileDescriptorSet`.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/throughline.v1.binpb"));
+
 /// What `build.rs` makes of `proto/`.
 #[allow(
     missing_docs,

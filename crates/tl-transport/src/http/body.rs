@@ -51,7 +51,7 @@ async fn collect(mut body: Body, bytes_max: usize) -> Result<Bytes, Error> {
 
 fn too_large(bytes_max: usize) -> Error {
     let detail = format!("a body has at most {bytes_max} bytes here; send several requests");
-    Error::new(ErrorCode::FrameTooLarge, detail)
+    Error::new(ErrorCode::BodyTooLarge, detail)
 }
 
 fn too_slow() -> Error {
@@ -85,7 +85,7 @@ mod tests {
         let second = Duration::from_secs(1);
         assert_eq!(code(Body::empty(), 0).await, Ok(0));
         assert_eq!(code(slow_body(3, second), 6).await, Ok(6));
-        assert_eq!(code(slow_body(3, second), 5).await, Err(ErrorCode::FrameTooLarge));
+        assert_eq!(code(slow_body(3, second), 5).await, Err(ErrorCode::BodyTooLarge));
         assert_eq!(code(slow_body(3, second * 21), 6).await, Err(ErrorCode::BodyIncomplete));
         assert_eq!(code(slow_body(500, second), 5_000).await, Err(ErrorCode::BodyIncomplete));
     }

@@ -80,7 +80,7 @@ impl Exchange {
     ///
     /// # Errors
     ///
-    /// `frame_too_large`, or `body_incomplete` if the client breaks off or is too slow.
+    /// `body_too_large`, or `body_incomplete` if the client breaks off or is too slow.
     pub async fn body(&mut self, bytes_max: usize) -> Result<Bytes, Error> {
         let body = self.body.get_mut().unwrap_or_else(PoisonError::into_inner);
         read_body(std::mem::take(body), bytes_max).await

@@ -22,9 +22,10 @@ pub fn problem_response(error: &Error) -> Response {
 /// The status of every error.
 pub const fn status(code: ErrorCode) -> StatusCode {
     match code {
-        ErrorCode::BatchTooLarge | ErrorCode::EventTooLarge | ErrorCode::FrameTooLarge => {
-            StatusCode::PAYLOAD_TOO_LARGE
-        }
+        ErrorCode::BatchTooLarge
+        | ErrorCode::BodyTooLarge
+        | ErrorCode::EventTooLarge
+        | ErrorCode::FrameTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         ErrorCode::BodyIncomplete => StatusCode::REQUEST_TIMEOUT,
         ErrorCode::ChannelInvalid
         | ErrorCode::CursorInvalid
