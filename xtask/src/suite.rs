@@ -1,9 +1,19 @@
 //! Heavy test suites that others wrote.
 
-use crate::run::{Result, say};
+mod autobahn;
+mod chroot;
+mod service;
+
+use std::path::{Path, PathBuf};
+
+use crate::run::{Result, root, say};
 
 /// All suites, by name.
-const SUITES: &[Suite] = &[];
+const SUITES: &[Suite] = &[Suite {
+    name: "autobahn",
+    what: "Autobahn's fuzzing client on the WebSocket codec (RFC 6455)",
+    run: autobahn::run,
+}];
 
 /// A suite that others wrote.
 struct Suite {
@@ -23,4 +33,21 @@ pub(crate) fn run(name: Option<&str>) -> Result {
     let suite = SUITES.iter().find(|suite| suite.name == name);
     let suite = suite.ok_or_else(|| format!("there is no suite `{name}`"))?;
     (suite.run)()
+}
+
+/// Where a suite keeps what it has prepared and reported.
+fn home(suite: &str) -> PathBuf {
+    target().join("suites").join(suite)
+}
+
+/// The target directory, in which this program was built too.
+fn target() -> PathBuf {
+    let program = std::env::current_exe().ok();
+    let target = program.as_deref().and_then(Path::parent).and_then(Path::parent);
+    target.map_or_else(|| root().join("target"), Path::to_owned)
+}
+
+/// Says which file or program an error is about.
+fn about<E: std::fmt::Display>(what: impl std::fmt::Display) -> impl FnOnce(E) -> String {
+    move |error| format!("{what}: {error}")
 }

@@ -1,6 +1,7 @@
 //! The command line: starts the server, and talks to one.
 
 mod config;
+mod demo;
 
 mod logging;
 mod output;
@@ -32,6 +33,8 @@ enum Command {
     Subscribe(subscribe::Subscribe),
     /// Check a configuration, or describe what it can say.
     Config(config::Config),
+    /// Watch events reach every transport, and subscribers change transports without losing any.
+    Demo(demo::Demo),
 }
 
 /// Which server to talk to.
@@ -81,6 +84,7 @@ async fn main() -> ExitCode {
         Command::Publish(publish) => publish.run().await,
         Command::Subscribe(subscribe) => subscribe.run().await,
         Command::Config(config) => config.run(),
+        Command::Demo(demo) => Box::pin(demo.run()).await,
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
