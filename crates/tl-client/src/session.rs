@@ -12,7 +12,9 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, Message};
-use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream};
+use tokio_tungstenite::{
+    Connector, MaybeTlsStream, WebSocketStream, connect_async_tls_with_config,
+};
 use tokio_util::task::AbortOnDropHandle;
 
 use tl_model::{Error, ErrorCode, Form};
@@ -136,13 +138,9 @@ impl Socket {
         request.headers_mut().insert("sec-websocket-protocol", value);
         let config = WebSocketConfig::default().read_buffer_size(READ_BUFFER_BYTES);
         let connector = Some(Connector::Rustls(client.tls.clone()));
-        let connecting = tokio_tungstenite::connect_async_tls_with_config(
-            request,
-            Some(config),
-            true,
-            connector,
-        );
-        let connected = tokio::time::timeout(CONNECT_TIMEOUT, connecting).await;
+        let connecting = connect_async_tls_with_config(request, Some(config), true, connector);
+        // Connecting needs kilobytes that the connection does not.
+        let connected = tokio::time::timeout(CONNECT_TIMEOUT, Box::pin(connecting)).await;
         let (socket, _) =
             connected.map_err(|_| ClientError::Connection("no answer in time".into()))??;
         let (sink, stream) = socket.split();

@@ -29,7 +29,7 @@ impl<T> Interests<T> {
     }
 
     /// The value of a pattern, made if there is none.
-    pub(crate) fn get_or_insert(&mut self, pattern: &Pattern, make: impl FnOnce() -> T) -> &mut T {
+    pub(crate) fn obtain(&mut self, pattern: &Pattern, make: impl FnOnce() -> T) -> &mut T {
         match pattern.channel() {
             Some(channel) => self.channels.entry(channel).or_insert_with(make),
             None => self.root(pattern.as_str()).place(pattern.as_str()).get_or_insert_with(make),
@@ -157,7 +157,7 @@ mod tests {
         ) {
             let mut interests = Interests::new();
             for pattern in &patterns {
-                interests.get_or_insert(pattern, || pattern.clone());
+                interests.obtain(pattern, || pattern.clone());
             }
             for pattern in &removed {
                 interests.remove(pattern);

@@ -17,20 +17,20 @@ mod tail;
 mod writer;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use tl_model::{Epoch, Offset, Position, Rules};
-use tl_store::LogStore;
+use tl_store::{BoxFuture, LogStore, Page as StoredPage, Read, ReadError};
 
 pub use environment::{Environment, SystemEnvironment};
 pub use publish::{Publish, Receipts};
 pub use read::{Page, ReadRequest};
 pub use subscribe::Subscription;
 pub use tl_protocol::frame::Receipt;
-pub use writer::Stats;
 
 use tail::Tail;
 use writer::Writer;
@@ -47,8 +47,20 @@ struct Shared {
     rules: Rules,
     tail: Arc<Tail>,
     writer: Writer,
+    reads: AtomicU64,
     draining: watch::Sender<bool>,
     trimmer: JoinHandle<()>,
+}
+
+/// Counts since the start.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Stats {
+    /// Events appended to the log.
+    pub events: u64,
+    /// Batches they went in, each of which was synced at most once.
+    pub batches: u64,
+    /// Times the log was read.
+    pub reads: u64,
 }
 
 /// How an engine is set up.
@@ -70,7 +82,16 @@ impl Engine {
         let writer = Writer::start(store.clone(), environment.clone(), tail.clone());
         let trimmer = tokio::spawn(trim(store.clone(), environment.clone(), rules.clone()));
         let (draining, _) = watch::channel(false);
-        let shared = Shared { store, environment, rules, tail, writer, draining, trimmer };
+        let shared = Shared {
+            store,
+            environment,
+            rules,
+            tail,
+            writer,
+            reads: AtomicU64::new(0),
+            draining,
+            trimmer,
+        };
         Self { shared: Arc::new(shared) }
     }
 
@@ -94,7 +115,8 @@ impl Engine {
 
     /// What has happened since the start.
     pub fn stats(&self) -> Stats {
-        self.shared.writer.stats()
+        let (events, batches) = self.shared.writer.counts();
+        Stats { events, batches, reads: self.shared.reads.load(Ordering::Relaxed) }
     }
 
     /// Tells everybody who asked that the server is about to stop. Work goes on.
@@ -116,6 +138,11 @@ impl Engine {
         self.shared.trimmer.abort();
         self.shared.writer.idle().await;
         self.shared.store.flush().await.map_err(|error| writer::append_error(&error))
+    }
+
+    fn read_store(&self, read: Read) -> BoxFuture<'static, Result<StoredPage, ReadError>> {
+        self.shared.reads.fetch_add(1, Ordering::Relaxed);
+        self.shared.store.read(read)
     }
 
     fn position(&self, offset: Offset) -> Position {

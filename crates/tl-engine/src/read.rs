@@ -45,7 +45,7 @@ impl Engine {
             events_max: request.events_max.clamp(1, PAGE_EVENTS_MAX),
             bytes_max: PAGE_BYTES_MAX,
         };
-        let page = self.shared.store.read(read).await.map_err(read_error)?;
+        let page = self.read_store(read).await.map_err(read_error)?;
         let last = page.events.last().map(|event| event.offset);
         let next = last.or(page.gap.map(|gap| gap.through)).unwrap_or(after);
         let (gap, events, caught_up) = (page.gap, page.events, page.reached_end);
@@ -70,7 +70,7 @@ impl Engine {
         access::may_read(call, &everything)?;
         let after = self.resolve(After::Position(Position { offset, ..place }))?;
         let read = Read { selection: everything, after, events_max: 1, bytes_max: 1 };
-        let page = self.shared.store.read(read).await.map_err(read_error)?;
+        let page = self.read_store(read).await.map_err(read_error)?;
         Ok(page.events.into_iter().find(|event| event.offset == place.offset))
     }
 

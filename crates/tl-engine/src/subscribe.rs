@@ -128,7 +128,7 @@ impl Subscription {
         let reading = self.reading.get_or_insert_with(|| {
             let selection = self.selection.clone();
             let bytes_max = DELIVERY_BYTES_MAX;
-            self.engine.shared.store.read(Read { selection, after, events_max, bytes_max })
+            self.engine.read_store(Read { selection, after, events_max, bytes_max })
         });
         let page = ready!(reading.as_mut().poll(cx)).map_err(read_error);
         self.reading = None;

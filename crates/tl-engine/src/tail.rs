@@ -120,7 +120,7 @@ impl Tail {
         let next_offset = inner.next_offset;
         let interests = selection.patterns().iter().map(|pattern| {
             let make = || Arc::new(Interest::new(pattern.clone(), next_offset));
-            let interest = inner.interests.get_or_insert(pattern, make).clone();
+            let interest = inner.interests.obtain(pattern, make).clone();
             interest.window().subscribers.push(wake.clone());
             interest
         });

@@ -56,15 +56,6 @@ struct Waiting {
 
 type Answer = oneshot::Sender<Result<Vec<Appended>, Error>>;
 
-/// Counts since the start.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Stats {
-    /// Events appended to the log.
-    pub events: u64,
-    /// Batches they went in, each of which was synced at most once.
-    pub batches: u64,
-}
-
 impl Writer {
     pub(crate) fn start(
         store: Arc<dyn LogStore>,
@@ -117,11 +108,10 @@ impl Writer {
         }
     }
 
-    pub(crate) fn stats(&self) -> Stats {
-        Stats {
-            events: self.shared.events.load(Ordering::Relaxed),
-            batches: self.shared.batches.load(Ordering::Relaxed),
-        }
+    /// Events appended since the start, and the batches they went in.
+    pub(crate) fn counts(&self) -> (u64, u64) {
+        let Shared { events, batches, .. } = &*self.shared;
+        (events.load(Ordering::Relaxed), batches.load(Ordering::Relaxed))
     }
 }
 

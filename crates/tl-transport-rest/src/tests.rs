@@ -244,6 +244,21 @@ mod reading {
     }
 
     #[tokio::test]
+    async fn a_poll_that_finds_nothing_new_reads_no_log() {
+        let kit = kit();
+        kit.publish("orders", "1", "x").await;
+        let etag = kit.get(EVENTS).await.header("etag").to_owned();
+        let reads = kit.engine.stats().reads;
+        for _ in 0..100 {
+            let poll = kit.ask(Method::GET, EVENTS, &[("if-none-match", &etag)], "").await;
+            assert_eq!(poll.status, StatusCode::NOT_MODIFIED);
+        }
+        assert_eq!(kit.engine.stats().reads, reads);
+        kit.get(EVENTS).await;
+        assert_eq!(kit.engine.stats().reads, reads + 1, "the count counts");
+    }
+
+    #[tokio::test]
     async fn a_full_page_of_the_past_keeps_its_tag() {
         let kit = kit();
         kit.publish("orders", "1", "x").await;

@@ -103,11 +103,8 @@ impl EventStream {
             return false;
         }
         self.reset_timer();
-        self.subscription.look();
-        self.fill(cx);
-        if self.out.remaining() == 0 {
-            sse::heartbeat(&mut self.out, self.subscription.position());
-        }
+        // The subscription has just looked: nothing of its selection lies before its position.
+        sse::heartbeat(&mut self.out, self.subscription.position());
         true
     }
 

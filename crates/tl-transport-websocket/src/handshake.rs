@@ -55,9 +55,9 @@ pub fn subprotocol(
 
 fn agree_http1(headers: &HeaderMap) -> Result<Response, Error> {
     if !has_token(headers, &CONNECTION, "upgrade") || !has_token(headers, &UPGRADE, "websocket") {
-        return Err(upgrade_required(
-            "this address speaks WebSocket; connect with ws:// or wss://",
-        ));
+        let detail = "this address speaks WebSocket: connect with ws:// or wss://, and let proxies on \
+                      the way pass `Upgrade` and `Connection` on";
+        return Err(upgrade_required(detail));
     }
     check_version(headers)?;
     let key = headers.get(SEC_WEBSOCKET_KEY).map(HeaderValue::as_bytes).unwrap_or_default();

@@ -39,7 +39,7 @@ impl Origins {
             return Ok(Allowed(Some(origin.clone())));
         }
         let detail = format!(
-            "web pages of {} may not use this server; an operator can add them to `http.origins`",
+            "web pages of {} may not use this server; an operator can add them to `listen.origins`",
             text.chars().take(100).collect::<String>()
         );
         Err(Error::new(ErrorCode::OriginForbidden, detail))
