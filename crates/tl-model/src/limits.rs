@@ -85,6 +85,11 @@ pub const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
 pub const BODY_IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 /// Time a client has for the whole of a request body: 8 MiB at 70 kB a second.
 pub const BODY_TIMEOUT: Duration = Duration::from_secs(120);
+/// Request bodies in memory at once, over all connections; one more is refused, to be sent again.
+pub const BODIES_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// The beginning of a body that does not count: ordinary publishes are never refused for the large
+/// ones of others.
+pub const BODY_BYTES_FREE: usize = 16 * 1024;
 /// Request line and headers together.
 pub const HEADERS_BYTES_MAX: usize = 32 * 1024;
 /// Header fields in one request.

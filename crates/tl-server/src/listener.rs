@@ -5,6 +5,7 @@
 //! with its first request is cut off before anything is set up for it. What was read is
 //! [replayed](replay) to hyper.
 
+mod malformed;
 mod replay;
 mod tls;
 
@@ -179,11 +180,7 @@ impl Connection {
             Some(acceptor) => {
                 let accepting = acceptor.accept(stream);
                 let stream = in_time(accepting).await??;
-                let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-                match is_http2 {
-                    true => self.serve_http2(Replay::nothing(stream), true).await,
-                    false => self.sniff(stream, true).await,
-                }
+                self.sniff(stream, true).await
             }
         }
     }
@@ -210,8 +207,10 @@ impl Connection {
         let connection = self.options.http1.serve_connection(TokioIo::new(stream), service);
         let mut connection = std::pin::pin!(connection.with_upgrades());
         tokio::select! {
-            ended = connection.as_mut() => return Ok(ended?),
+            // What is answered from now on says that the connection ends.
+            biased;
             () = self.stopping.cancelled() => connection.as_mut().graceful_shutdown(),
+            ended = connection.as_mut() => return Ok(ended?),
         }
         Ok(connection.await?)
     }
@@ -225,8 +224,10 @@ impl Connection {
         let connection = self.options.http2.serve_connection(TokioIo::new(stream), service);
         let mut connection = std::pin::pin!(connection);
         tokio::select! {
-            ended = connection.as_mut() => return Ok(ended?),
+            // What is answered from now on says that the connection ends.
+            biased;
             () = self.stopping.cancelled() => connection.as_mut().graceful_shutdown(),
+            ended = connection.as_mut() => return Ok(ended?),
         }
         Ok(connection.await?)
     }
@@ -251,6 +252,9 @@ impl hyper::service::Service<hyper::Request<hyper::body::Incoming>> for PeerServ
         <HttpService as hyper::service::Service<hyper::Request<hyper::body::Incoming>>>::Future;
 
     fn call(&self, mut request: hyper::Request<hyper::body::Incoming>) -> Self::Future {
+        if let Some(refusal) = malformed::refusal(&request) {
+            return Box::pin(std::future::ready(Ok(refusal)));
+        }
         request.extensions_mut().insert(self.peer);
         self.service.call(request)
     }
@@ -276,7 +280,9 @@ impl Version {
         if HTTP2_PREFACE.starts_with(bytes) {
             return None;
         }
-        let is_head = bytes.windows(4).any(|four| four == b"\r\n\r\n");
+        // Empty lines before a request are passed over (RFC 9112 §2.2).
+        let request = bytes.trim_ascii_start();
+        let is_head = request.windows(4).any(|four| four == b"\r\n\r\n");
         (is_head || bytes.len() >= HEADERS_BYTES_MAX).then_some(Self::Http1)
     }
 }
@@ -315,6 +321,7 @@ mod tests {
         assert_eq!(Version::of(HTTP2_PREFACE), Some(Version::Http2));
         assert_eq!(Version::of(b"PUT / HTTP/1.1\r\n"), None);
         assert_eq!(Version::of(b"PUT / HTTP/1.1\r\n\r\nbody"), Some(Version::Http1));
+        assert_eq!(Version::of(b"\r\n\r\n\r\n"), None);
         assert_eq!(Version::of(&[b'x'; HEADERS_BYTES_MAX]), Some(Version::Http1));
     }
 }

@@ -73,8 +73,8 @@ impl Server {
     ///
     /// `store_failed` if the log could not be closed.
     pub async fn shutdown(self) -> Result<(), Error> {
-        self.engine.drain();
         self.stopping.cancel();
+        self.engine.drain();
         self.connections.close();
         let ended = async {
             self.connections.wait().await;

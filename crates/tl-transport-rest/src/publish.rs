@@ -22,9 +22,8 @@ impl Body {
         Self { is_batch: false, drafts: vec![draft] }
     }
 
-    fn many<E: std::fmt::Display>(drafts: impl IntoIterator<Item = Result<Draft, E>>) -> Self {
-        let checked = |draft: Result<Draft, E>| draft.map_err(|error| invalid(&error));
-        Self { is_batch: true, drafts: drafts.into_iter().map(checked).collect() }
+    fn many(drafts: Vec<Result<Draft, Error>>) -> Self {
+        Self { is_batch: true, drafts }
     }
 }
 
@@ -63,10 +62,10 @@ fn read(headers: &HeaderMap, body: tl_transport::Bytes) -> Result<Body, Error> {
         return Ok(Body::one(json::read(&body).map_err(|error| invalid(&error))));
     }
     if is(CLOUDEVENTS_BATCH) {
-        return Ok(Body::many(batch::read_array(&body).map_err(|error| invalid(&error))?));
+        return Ok(Body::many(batch::read_array(&body)?));
     }
     if is(NDJSON) {
-        return Ok(Body::many(batch::read_lines(&body)));
+        return Ok(Body::many(batch::read_lines(&body)?));
     }
     if essence.starts_with("application/cloudevents") {
         let detail =

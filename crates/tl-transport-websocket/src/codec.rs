@@ -199,10 +199,8 @@ impl Decoder {
         match message.payload.is_empty() && is_whole {
             // A message in one piece is a part of what was read.
             true => message.payload = piece,
-            false => {
-                message.payload.reserve(header.len - self.taken + piece.len());
-                message.payload.extend_from_slice(&piece);
-            }
+            // Memory grows with what has come, not with what the header says will come.
+            false => message.payload.extend_from_slice(&piece),
         }
         message.check_text(is_whole && header.is_final)?;
         if !is_whole {

@@ -10,7 +10,7 @@ use tl_transport::http::types::header::{
     CONNECTION, HeaderMap, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
     SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
-use tl_transport::http::types::{Method, Request, StatusCode};
+use tl_transport::http::types::{Method, Request, StatusCode, Version};
 use tl_transport::model::{Error, ErrorCode};
 
 /// The response that agrees to a handshake.
@@ -19,9 +19,11 @@ use tl_transport::model::{Error, ErrorCode};
 ///
 /// `upgrade_required`, `parameter_invalid`, `method_not_allowed`.
 pub fn agree(request: &Request<()>, subprotocol: Option<&'static str>) -> Result<Response, Error> {
-    let mut response = match request.method() {
-        &Method::CONNECT => agree_http2(request)?,
-        _ => agree_http1(request.headers())?,
+    let mut response = match *request.method() {
+        Method::CONNECT => agree_http2(request)?,
+        // A HEAD is routed like a GET, and opens nothing (RFC 6455 §4.1).
+        Method::GET if request.version() >= Version::HTTP_11 => agree_http1(request.headers())?,
+        _ => return Err(upgrade_required("a WebSocket is opened by a GET of HTTP/1.1")),
     };
     if let Some(subprotocol) = subprotocol {
         let value = HeaderValue::from_static(subprotocol);

@@ -12,6 +12,7 @@ use ::http::{Method, StatusCode};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::RawPathParams;
+use axum::extract::rejection::RawPathParamsRejection;
 use axum::routing::any;
 use futures_util::future::BoxFuture;
 use tokio_util::task::TaskTracker;
@@ -20,7 +21,7 @@ use tower::ServiceExt;
 use tl_engine::Engine;
 use tl_model::{Call, Error, ErrorCode};
 
-use crate::http::{Exchange, Request, Response, Served, negotiate, problem_response};
+use crate::http::{Exchange, Request, Response, Room, Served, negotiate, problem_response};
 
 pub use origin::Origins;
 
@@ -99,14 +100,12 @@ impl Host {
                 None => paths.push((route.path, vec![route])),
             }
         }
-        let mut router = Router::new();
+        let (mut router, room) = (Router::new(), Room::default());
         for (path, routes) in paths {
             let (engine, tasks) = (self.engine.clone(), self.tasks.clone());
-            let resource = Arc::new(Resource { routes, engine, tasks });
-            let answer = move |params: RawPathParams, request: Request| {
+            let resource = Arc::new(Resource { routes, engine, tasks, room: room.clone() });
+            let answer = move |params: Params, request: Request| {
                 let resource = resource.clone();
-                let params = params.iter().map(|(name, value)| (name.into(), value.into()));
-                let params = params.collect();
                 async move { resource.answer(params, request).await }
             };
             router = router.route(path, any(answer));
@@ -160,15 +159,19 @@ impl hyper::service::Service<::http::Request<hyper::body::Incoming>> for HttpSer
     }
 }
 
+/// The segments of a path that vary, unless they are not text.
+type Params = Result<RawPathParams, RawPathParamsRejection>;
+
 /// All routes of one path.
 struct Resource {
     routes: Vec<Route>,
     engine: Engine,
     tasks: TaskTracker,
+    room: Room,
 }
 
 impl Resource {
-    async fn answer(&self, params: Vec<(String, String)>, request: Request) -> Response {
+    async fn answer(&self, params: Params, request: Request) -> Response {
         let is_head = request.method() == Method::HEAD;
         if request.method() == Method::OPTIONS {
             return self.options();
@@ -187,16 +190,18 @@ impl Resource {
         response
     }
 
-    async fn handle(
-        &self,
-        params: Vec<(String, String)>,
-        request: Request,
-    ) -> Result<Response, Error> {
+    async fn handle(&self, params: Params, request: Request) -> Result<Response, Error> {
+        let params = params.map_err(|_| {
+            Error::new(ErrorCode::ParameterInvalid, "the path is not UTF-8 when decoded")
+        })?;
+        let params = params.iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let params = params.collect();
         let (route, served) = self.choose(&request)?;
         let call = self.call(&request)?;
         let deadline = call.deadline;
         let (engine, tasks) = (self.engine.clone(), self.tasks.clone());
-        let exchange = Exchange::new(engine, call, params, served, tasks, request);
+        let room = self.room.clone();
+        let exchange = Exchange::new(engine, call, params, served, tasks, room, request);
         let answer = (route.handler)(exchange);
         let Some(deadline) = deadline else {
             return answer.await;

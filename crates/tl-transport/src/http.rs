@@ -8,7 +8,7 @@ mod query;
 
 use axum::body::Body;
 
-pub use body::read_body;
+pub(crate) use body::Room;
 pub use exchange::Exchange;
 pub use negotiate::negotiate;
 pub use problem::{problem_response, status};

@@ -25,10 +25,10 @@ pub fn selection(exchange: &Exchange, query: &mut Query) -> Result<Selection, Er
 ///
 /// # Errors
 ///
-/// `cursor_invalid`.
+/// `cursor_invalid`, `parameter_invalid`.
 pub fn after(exchange: &Exchange, query: &mut Query) -> Result<After, Error> {
     let asked = query.one("after")?;
-    let resumed = exchange.header("last-event-id").map(str::to_owned);
+    let resumed = exchange.header("last-event-id")?.map(str::to_owned);
     let Some(text) = resumed.filter(|text| !text.is_empty()).or(asked) else {
         return Ok(After::Earliest);
     };

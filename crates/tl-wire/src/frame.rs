@@ -8,11 +8,13 @@ mod from_client;
 mod from_server;
 
 use buffa::Message;
+use serde::de::IgnoredAny;
 
 use tl_model::limits::{BATCH_EVENTS_MAX, FRAME_BYTES_MAX};
 use tl_model::{Error, ErrorCode, Form};
 use tl_protocol::frame::ClientFrame;
 
+use crate::batch::Elements;
 use crate::draft::Stamp;
 use crate::generated::throughline::v1 as contract;
 
@@ -28,6 +30,9 @@ pub use from_server::write_server;
 pub fn read_client(form: Form, message: &[u8], stamp: &dyn Stamp) -> Result<ClientFrame, Error> {
     if message.len() > FRAME_BYTES_MAX {
         return Err(too_large());
+    }
+    if form == Form::Json && message.len() > UNCOUNTED_BYTES_MAX {
+        check_count(message)?;
     }
     from_client::parse(decode(form, message)?, stamp)
 }
@@ -55,6 +60,23 @@ pub fn too_large() -> Error {
     Error::new(ErrorCode::FrameTooLarge, detail)
 }
 
+/// Refuses a batch that would take far more memory than its text. Of protobuf this is a limit of the
+/// decoder.
+fn check_count(message: &[u8]) -> Result<(), Error> {
+    #[derive(serde::Deserialize)]
+    struct Frame {
+        publish: Option<Publish>,
+    }
+    #[derive(serde::Deserialize)]
+    struct Publish {
+        events: Option<Elements<IgnoredAny>>,
+    }
+    // What is no such frame is told more precisely by whoever reads it whole.
+    let frame = serde_json::from_slice::<Frame>(message).ok();
+    let events = frame.and_then(|frame| frame.publish).and_then(|publish| publish.events);
+    events.map_or(Ok(()), |events| events.in_bounds().map(drop))
+}
+
 fn decode<M>(form: Form, message: &[u8]) -> Result<M, Error>
 where
     M: Message + serde::de::DeserializeOwned,
@@ -76,6 +98,9 @@ fn encode<M: Message + serde::Serialize>(form: Form, message: &M) -> Vec<u8> {
         Form::Protobuf => message.encode_to_vec(),
     }
 }
+
+/// No events of a frame in JSON that is no longer take much memory.
+const UNCOUNTED_BYTES_MAX: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests;

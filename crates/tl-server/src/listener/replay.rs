@@ -16,10 +16,6 @@ impl<S> Replay<S> {
     pub(super) fn new(stream: S, beginning: Bytes) -> Self {
         Self { stream, beginning }
     }
-
-    pub(super) fn nothing(stream: S) -> Self {
-        Self::new(stream, Bytes::new())
-    }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Replay<S> {

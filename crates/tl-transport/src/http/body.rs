@@ -1,20 +1,61 @@
+use std::sync::Arc;
+use std::time::Duration;
+
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use tl_model::limits::{BODY_IDLE_TIMEOUT, BODY_TIMEOUT};
+use tl_model::limits::{BODIES_BYTES_MAX, BODY_BYTES_FREE, BODY_IDLE_TIMEOUT, BODY_TIMEOUT};
 use tl_model::{Error, ErrorCode};
 
+/// The memory that the bodies of all requests share. Clones share it.
+#[derive(Clone, Debug)]
+pub(crate) struct Room(Arc<Semaphore>);
+
+/// The part of the room that one body takes, until this is dropped.
+#[derive(Debug, Default)]
+pub(crate) struct Taken(Option<OwnedSemaphorePermit>);
+
+impl Default for Room {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(BODIES_BYTES_MAX)))
+    }
+}
+
+impl Room {
+    /// Makes room for a body that has grown to this size.
+    fn make(&self, taken: &mut Taken, len: usize) -> Result<(), Error> {
+        let has = taken.0.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        let missing = len.saturating_sub(BODY_BYTES_FREE + has);
+        if missing == 0 {
+            return Ok(());
+        }
+        let permits = u32::try_from(missing).unwrap_or(u32::MAX);
+        let more = self.0.clone().try_acquire_many_owned(permits).map_err(|_| no_room())?;
+        match &mut taken.0 {
+            Some(permit) => permit.merge(more),
+            None => taken.0 = Some(more),
+        }
+        Ok(())
+    }
+}
+
 /// Reads a body into memory, within bounds of size and time.
-pub async fn read_body(body: Body, bytes_max: usize) -> Result<Bytes, Error> {
-    let read = collect(body, bytes_max);
+pub(crate) async fn read_body(
+    body: Body,
+    bytes_max: usize,
+    room: &Room,
+) -> Result<(Bytes, Taken), Error> {
+    let read = collect(body, bytes_max, room);
     match tokio::time::timeout(BODY_TIMEOUT, read).await {
         Ok(read) => read,
         Err(_) => Err(too_slow()),
     }
 }
 
-async fn collect(mut body: Body, bytes_max: usize) -> Result<Bytes, Error> {
+async fn collect(mut body: Body, bytes_max: usize, room: &Room) -> Result<(Bytes, Taken), Error> {
+    let mut taken = Taken::default();
     let mut first: Option<Bytes> = None;
     let mut more = BytesMut::new();
     loop {
@@ -33,6 +74,7 @@ async fn collect(mut body: Body, bytes_max: usize) -> Result<Bytes, Error> {
         if len > bytes_max {
             return Err(too_large(bytes_max));
         }
+        room.make(&mut taken, len)?;
         // Most bodies come in one piece, which needs no copy.
         match first {
             None => first = Some(data),
@@ -41,12 +83,18 @@ async fn collect(mut body: Body, bytes_max: usize) -> Result<Bytes, Error> {
     }
     let first = first.unwrap_or_default();
     if more.is_empty() {
-        return Ok(first);
+        return Ok((first, taken));
     }
     let mut whole = BytesMut::with_capacity(first.len() + more.len());
     whole.extend_from_slice(&first);
     whole.extend_from_slice(&more);
-    Ok(whole.freeze())
+    Ok((whole.freeze(), taken))
+}
+
+fn no_room() -> Error {
+    let detail = "large bodies are sent to this server faster than it takes them in; send smaller \
+                  ones, or send it again";
+    Error::new(ErrorCode::Overloaded, detail).retry_after(NO_ROOM_WAIT)
 }
 
 fn too_large(bytes_max: usize) -> Error {
@@ -58,10 +106,11 @@ fn too_slow() -> Error {
     Error::new(ErrorCode::BodyIncomplete, "the body came too slowly; nothing was done with it")
 }
 
+/// The largest body comes in this time on a connection of 70 Mbit/s.
+const NO_ROOM_WAIT: Duration = Duration::from_secs(1);
+
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use futures_util::{StreamExt, stream};
 
     use super::*;
@@ -76,8 +125,8 @@ mod tests {
     }
 
     async fn code(body: Body, bytes_max: usize) -> Result<usize, ErrorCode> {
-        let read = read_body(body, bytes_max).await;
-        read.map(|bytes| bytes.len()).map_err(|error| error.code)
+        let read = read_body(body, bytes_max, &Room::default()).await;
+        read.map(|(bytes, _)| bytes.len()).map_err(|error| error.code)
     }
 
     #[tokio::test(start_paused = true)]
@@ -88,5 +137,20 @@ mod tests {
         assert_eq!(code(slow_body(3, second), 5).await, Err(ErrorCode::BodyTooLarge));
         assert_eq!(code(slow_body(3, second * 21), 6).await, Err(ErrorCode::BodyIncomplete));
         assert_eq!(code(slow_body(500, second), 5_000).await, Err(ErrorCode::BodyIncomplete));
+    }
+
+    #[tokio::test]
+    async fn large_bodies_share_their_room_and_small_ones_need_none() {
+        let room = Room(Arc::new(Semaphore::new(1_000)));
+        let read = async |len: usize| {
+            read_body(Body::from(vec![0; len]), usize::MAX, &room).await.map_err(|it| it.code)
+        };
+        let large = read(BODY_BYTES_FREE + 600).await.expect("there is room");
+        let refused = read(BODY_BYTES_FREE + 401).await.map(drop);
+        assert_eq!(refused, Err(ErrorCode::Overloaded));
+        assert!(read(BODY_BYTES_FREE + 400).await.is_ok());
+        assert!(read(BODY_BYTES_FREE).await.is_ok());
+        drop(large);
+        assert!(read(BODY_BYTES_FREE + 1_000).await.is_ok());
     }
 }

@@ -8,7 +8,8 @@ use tokio_util::task::TaskTracker;
 use tl_engine::Engine;
 use tl_model::{Call, Channel, Error, ErrorCode};
 
-use super::{Query, Request, Served, read_body};
+use super::body::{Room, Taken, read_body};
+use super::{Query, Request, Served};
 
 /// A request with all that its handler needs.
 pub struct Exchange {
@@ -22,6 +23,8 @@ pub struct Exchange {
     pub request: ::http::Request<()>,
     params: Vec<(String, String)>,
     tasks: TaskTracker,
+    room: Room,
+    taken: Taken,
     // Never contended: it only lets the rest be looked at from several places.
     body: Mutex<Body>,
 }
@@ -33,11 +36,13 @@ impl Exchange {
         params: Vec<(String, String)>,
         served: Served,
         tasks: TaskTracker,
+        room: Room,
         request: Request,
     ) -> Self {
         let (parts, body) = request.into_parts();
         let request = ::http::Request::from_parts(parts, ());
-        Self { engine, call, served, request, params, tasks, body: Mutex::new(body) }
+        let (taken, body) = (Taken::default(), Mutex::new(body));
+        Self { engine, call, served, request, params, tasks, room, taken, body }
     }
 
     /// Runs something that outlives the request. The server waits for it when it stops.
@@ -66,9 +71,16 @@ impl Exchange {
         self.request.headers()
     }
 
-    /// A header, if it is text.
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers().get(name)?.to_str().ok()
+    /// A header.
+    ///
+    /// # Errors
+    ///
+    /// `parameter_invalid` if it is not text.
+    pub fn header(&self, name: &'static str) -> Result<Option<&str>, Error> {
+        let text = self.headers().get(name).map(|value| value.to_str());
+        text.transpose().map_err(|_| {
+            Error::new(ErrorCode::ParameterInvalid, format!("the header `{name}` is not text"))
+        })
     }
 
     /// The query parameters.
@@ -76,13 +88,16 @@ impl Exchange {
         Query::parse(self.request.uri().query().unwrap_or_default())
     }
 
-    /// Reads the whole body.
+    /// Reads the whole body. It counts as in memory until this exchange is dropped.
     ///
     /// # Errors
     ///
-    /// `body_too_large`, or `body_incomplete` if the client breaks off or is too slow.
+    /// `body_too_large`, `body_incomplete` if the client breaks off or is too slow, `overloaded` if
+    /// there are too many large ones.
     pub async fn body(&mut self, bytes_max: usize) -> Result<Bytes, Error> {
         let body = self.body.get_mut().unwrap_or_else(PoisonError::into_inner);
-        read_body(std::mem::take(body), bytes_max).await
+        let (bytes, taken) = read_body(std::mem::take(body), bytes_max, &self.room).await?;
+        self.taken = taken;
+        Ok(bytes)
     }
 }

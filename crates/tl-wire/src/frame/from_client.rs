@@ -7,6 +7,7 @@ use tl_protocol::subscription::Credit;
 
 use super::contract;
 use super::contract::client_frame::Frame;
+use crate::batch;
 use crate::draft::{Draft, Stamp};
 
 pub(super) fn parse(
@@ -69,9 +70,7 @@ fn check_size(publish: &contract::Publish) -> Result<(), Error> {
     }
     let bytes: usize = publish.events.iter().flat_map(|draft| &draft.data).map(|d| d.len()).sum();
     if publish.events.len() > BATCH_EVENTS_MAX || bytes > BATCH_BYTES_MAX {
-        let detail =
-            format!("a batch has at most {BATCH_EVENTS_MAX} events and {BATCH_BYTES_MAX} bytes");
-        return Err(Error::new(ErrorCode::BatchTooLarge, detail));
+        return Err(batch::too_large());
     }
     Ok(())
 }

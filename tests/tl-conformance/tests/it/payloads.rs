@@ -69,7 +69,7 @@ async fn same_by_http_alone(
         let lines = get("application/x-ndjson").await;
         let batch = get("application/cloudevents-batch+json").await;
         for drafts in [
-            tl_wire::batch::read_lines(&lines).collect::<Vec<_>>(),
+            tl_wire::batch::read_lines(&lines).expect("lines"),
             tl_wire::batch::read_array(&batch).expect("an array"),
         ] {
             assert_eq!(drafts.len(), page.events.len());
