@@ -1,8 +1,22 @@
 //! What the conformance tests have in common: the real server, started and stopped.
 
+mod certificate;
+pub mod http2;
+mod nginx;
+mod node;
+mod port;
+mod raw;
 mod server;
+mod vitals;
+pub mod web_socket;
 
+pub use certificate::Certificate;
+pub use nginx::Nginx;
+pub use node::NodeProgram;
+pub use port::free_port;
+pub use raw::{Answer, RawSocket};
 pub use server::{RunningServer, ServerOptions, cargo_built};
+pub use vitals::{Vitals, Witnessed};
 
 /// A seed for what is random in a test: given by `THROUGHLINE_SEED`, or new; printed either way, so
 /// that a failure can be had again.

@@ -1,6 +1,6 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -16,13 +16,15 @@ pub struct ServerOptions {
     pub port: u16,
     /// The directory of the log; without one, a temporary one.
     pub data: Option<PathBuf>,
+    /// The only processor core it may use.
+    pub core: Option<usize>,
 }
 
 /// The real server, in a process of its own. Dropping it kills that process.
 #[derive(Debug)]
 pub struct RunningServer {
     child: Child,
-    url: String,
+    urls: Vec<String>,
     log: PathBuf,
     _home: tempfile::TempDir,
 }
@@ -30,34 +32,44 @@ pub struct RunningServer {
 impl RunningServer {
     /// Starts the server and waits until it listens.
     pub fn start(options: &ServerOptions) -> Self {
+        Self::start_at(options, &[&format!("127.0.0.1:{}", options.port)])
+    }
+
+    /// Starts the server at these addresses, whatever port the options name.
+    pub fn start_at(options: &ServerOptions, addresses: &[&str]) -> Self {
         let home = tempfile::tempdir().expect("a temporary directory");
         let config = home.path().join("throughline.toml");
         std::fs::write(&config, &options.config).expect("the configuration is written");
         let data = options.data.clone().unwrap_or_else(|| home.path().join("data"));
         let log = home.path().join("server.log");
-        let child = Command::new(cargo_built("throughline"))
+        let child = command(options.core)
             .arg("serve")
             .args(["--config".as_ref(), config.as_os_str()])
             .args(["--data".as_ref(), data.as_os_str()])
-            .args(["--listen", &format!("127.0.0.1:{}", options.port)])
+            .args(addresses.iter().flat_map(|address| ["--listen", address]))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(File::create(&log).expect("the server's log is made"))
             .spawn()
             .expect("the server starts");
-        let mut server = Self { child, url: String::new(), log, _home: home };
-        server.url = server.wait_until_listening();
+        let mut server = Self { child, urls: Vec::new(), log, _home: home };
+        server.urls = server.wait_until_listening(addresses.len());
         server
     }
 
     /// Its address, such as `http://127.0.0.1:4711`.
     pub fn url(&self) -> &str {
-        &self.url
+        &self.urls[0]
+    }
+
+    /// All its addresses.
+    pub fn urls(&self) -> &[String] {
+        &self.urls
     }
 
     /// Its port.
     pub fn port(&self) -> u16 {
-        self.url.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port")
+        self.url().rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port")
     }
 
     /// Its process.
@@ -76,14 +88,20 @@ impl RunningServer {
         self.child.wait().expect("the server ends");
     }
 
-    /// Asks it to stop (SIGTERM) and waits until it has.
-    pub fn stop(mut self) {
+    /// Asks it to stop (SIGTERM).
+    pub fn ask_to_stop(&self) {
         let id = self.child.id().to_string();
         let asked = Command::new("kill").args(["-TERM", &id]).status().expect("kill runs");
         assert!(asked.success());
+    }
+
+    /// Asks it to stop (SIGTERM), waits until it has, and returns what it has logged.
+    pub fn stop(mut self) -> String {
+        self.ask_to_stop();
         let ended = wait_for(Duration::from_secs(30), || self.child.try_wait().expect("waits"));
         let status = ended.unwrap_or_else(|| panic!("it does not stop: {}", self.log()));
         assert!(status.success(), "{status}: {}", self.log());
+        self.log()
     }
 
     /// What it has logged.
@@ -91,16 +109,19 @@ impl RunningServer {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    fn wait_until_listening(&mut self) -> String {
+    fn wait_until_listening(&mut self, addresses: usize) -> Vec<String> {
         let listening = wait_for(Duration::from_secs(30), || {
             if let Some(status) = self.child.try_wait().expect("waits") {
                 panic!("the server ended with {status}: {}", self.log());
             }
             let log = File::open(&self.log).expect("the log exists");
-            BufReader::new(log).lines().map_while(Result::ok).find_map(|line| {
+            let lines = BufReader::new(log).lines().map_while(Result::ok);
+            let urls = lines.filter_map(|line| {
                 let (_, rest) = line.split_once("listening on ")?;
                 Some(rest.split('"').next().unwrap_or(rest).to_owned())
-            })
+            });
+            let urls: Vec<_> = urls.collect();
+            (urls.len() == addresses).then_some(urls)
         });
         listening.unwrap_or_else(|| panic!("the server does not listen: {}", self.log()))
     }
@@ -111,6 +132,18 @@ impl Drop for RunningServer {
         // It may have ended by itself.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+fn command(core: Option<usize>) -> Command {
+    let program = cargo_built("throughline");
+    match core {
+        None => Command::new(program),
+        Some(core) => {
+            let mut command = Command::new("taskset");
+            command.args(["--cpu-list", &core.to_string()]).arg(program);
+            command
+        }
     }
 }
 
@@ -131,11 +164,15 @@ pub fn cargo_built(package: &str) -> PathBuf {
     target.join(package)
 }
 
-/// The directory of the programs of the profile that this test was built with.
+/// The directory of the programs of the profile that this program was built with.
 fn target_directory() -> PathBuf {
-    let test = std::env::current_exe().expect("the test knows itself");
-    let directory = test.parent().and_then(Path::parent);
-    directory.expect("tests are two levels below the target directory").to_owned()
+    let program = std::env::current_exe().expect("the program knows itself");
+    let directory = program.parent().expect("a program lies in a directory");
+    match directory.ends_with("deps") {
+        // Tests lie one level deeper.
+        true => directory.parent().expect("and so on").to_owned(),
+        false => directory.to_owned(),
+    }
 }
 
 /// Looks again and again until there is something, or the time is up.

@@ -55,7 +55,12 @@ impl Log {
 
     fn start(&self) -> RunningServer {
         let data = Some(self.home.path().join("data"));
-        RunningServer::start(&ServerOptions { config: self.config.clone(), data, port: 0 })
+        RunningServer::start(&ServerOptions {
+            config: self.config.clone(),
+            data,
+            port: 0,
+            core: None,
+        })
     }
 
     /// Publishes, kills at a random moment, starts anew, and looks for every receipt. Returns how

@@ -1,3 +1,9 @@
 //! The promises, proved on the real server.
 
+mod browser;
+mod crash;
+mod hostile;
+mod listener;
 mod matrix;
+mod nginx;
+mod payloads;

@@ -1,0 +1,90 @@
+// The client in a page of a real browser. The page is served from two origins, so that a test can
+// list one of them and see the other refused.
+
+import { readFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+
+import { chromium } from 'playwright-core';
+
+import { until } from './client.js';
+import { obey } from './commands.js';
+
+const FILES = { '/': ['page.html', 'text/html'], '/client.js': ['client.js', 'text/javascript'] };
+
+/** Nothing beside the tests: no start page, no updates, no name that leads off this machine. */
+const FLAGS = [
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-gpu',
+  '--disable-sync',
+  '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1',
+  '--no-first-run',
+  '--no-proxy-server',
+  '--no-sandbox',
+];
+
+const servers = [await serve(), await serve()];
+const origins = servers.map((server) => `http://127.0.0.1:${server.address().port}`);
+const browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: FLAGS });
+const page = await browser.newPage();
+const network = await watch();
+const actions = {
+  /** Goes to the page of an origin. */
+  open: async (origin) => {
+    await page.goto(origin);
+    await page.waitForFunction(() => window.client);
+  },
+  /** What each connection of an EventSource asked to resume from. */
+  resumes: () => network.resumes,
+  /** The names of all that the page's EventSource dispatched. */
+  dispatched: () => network.dispatched,
+  /** Waits for a heartbeat whose id is this cursor or a later one; cursors sort as text. */
+  heartbeat: async (cursor) => {
+    const beats = () => [...network.text.matchAll(/^: heartbeat\nid: (\w+)\n\n/gm)];
+    const beat = () => beats().find(([, id]) => id >= cursor)?.[1];
+    await until(beat);
+    return beat();
+  },
+};
+const inPage = ([name, args]) => window.client[name](...args);
+
+await obey({ origins }, (name, args) =>
+  name in actions ? actions[name](...args) : page.evaluate(inPage, [name, args]),
+);
+await browser.close();
+process.exit();
+
+async function serve() {
+  const server = createServer(async (request, response) => {
+    const [file, type] = FILES[request.url] ?? FILES['/'];
+    response.setHeader('content-type', type);
+    response.end(await readFile(new URL(file, import.meta.url)));
+  });
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return server;
+}
+
+/** What the browser itself sees of its event streams, beyond what it lets the page see. */
+async function watch() {
+  const seen = { resumes: [], dispatched: [], text: '' };
+  const take = (data) => (seen.text += Buffer.from(data ?? '', 'base64'));
+  const session = await page.context().newCDPSession(page);
+  session.on('Network.requestWillBeSentExtraInfo', ({ headers }) => {
+    if (headers.Accept === 'text/event-stream') {
+      seen.resumes.push(headers['Last-Event-ID'] ?? null);
+    }
+  });
+  session.on('Network.responseReceived', ({ type, requestId }) => {
+    if (type === 'EventSource') {
+      const begun = session.send('Network.streamResourceContent', { requestId });
+      // It may have ended already.
+      begun.then(({ bufferedData }) => take(bufferedData)).catch(() => {});
+    }
+  });
+  session.on('Network.dataReceived', ({ data }) => take(data));
+  session.on('Network.eventSourceMessageReceived', ({ eventName }) => {
+    seen.dispatched.push(eventName);
+  });
+  await session.send('Network.enable');
+  return seen;
+}
