@@ -53,8 +53,10 @@ impl Serve {
         tracing::info!(store, cursors = format!("{}…", server.engine().cursor_prefix()), "ready");
         stop.wait().await;
         tracing::info!("stopping: telling every client where to go on");
+        let engine = server.engine().clone();
         server.shutdown().await?;
-        tracing::info!("stopped");
+        let stats = engine.stats();
+        tracing::info!(events = stats.events, batches = stats.batches, "stopped");
         Ok(())
     }
 

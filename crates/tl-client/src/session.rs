@@ -98,6 +98,8 @@ async fn run(
         _ = write => {}
         () = read => {}
     }
+    // In this order: whoever is not among the waiting when they are told cannot send any more.
+    drop(outgoing);
     lock(&waiting).clear();
 }
 

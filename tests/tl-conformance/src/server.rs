@@ -43,6 +43,7 @@ impl RunningServer {
         let data = options.data.clone().unwrap_or_else(|| home.path().join("data"));
         let log = home.path().join("server.log");
         let child = command(options.core)
+            .env_remove("THROUGHLINE_SEED")
             .arg("serve")
             .args(["--config".as_ref(), config.as_os_str()])
             .args(["--data".as_ref(), data.as_os_str()])

@@ -71,7 +71,8 @@ impl Log {
         let alive = Duration::from_micros(random.u64(0..150_000));
         tokio::time::sleep(alive).await;
         server.kill();
-        let receipts = publishers.join_all().await.concat();
+        let receipts = tokio::time::timeout(Duration::from_secs(30), publishers.join_all()).await;
+        let receipts = receipts.expect("every publisher notices that the server is gone").concat();
         let server = self.start();
         let transport = TransportKind::ALL[random.usize(..TransportKind::ALL.len())];
         let events = self.read_on(&server.client(), transport).await;
