@@ -93,7 +93,7 @@ const BUILD: [&str; 2] = ["--sanitizer", "none"];
 /// The same inputs from the same seeds; no input may take long or much memory.
 const LIMITS: [&str; 3] = ["-seed=1", "-rss_limit_mb=2048", "-timeout=5"];
 /// Lines of a failure that tell what happened.
-const REASON_LINES: usize = 12;
+const REASON_LINES: usize = 6;
 
 #[cfg(test)]
 mod tests {

@@ -1,5 +1,6 @@
 //! Everything there is to run on the project itself: `cargo xtask` lists it.
 
+mod bench;
 mod ci;
 mod fuzz;
 mod machine;
@@ -30,6 +31,12 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// Run benchmarks; without a name, list them.
+    Bench {
+        /// Which, `all` for all, and how: `--runs 5 --seconds 5`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
     /// Check what no compiler checks: layers, limits, licences, words.
     Tidy,
     /// Fuzz every target for a while.
@@ -49,6 +56,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Ci => ci::run(),
         Command::Test { args } => test::run(&args),
+        Command::Bench { args } => bench::run(&args),
         Command::Tidy => tidy::run(),
         Command::Fuzz { seconds } => fuzz::run(seconds),
         Command::Suite { name } => suite::run(name.as_deref()),

@@ -28,7 +28,14 @@ const LAYERS: &[Layer] = &[
     },
     Layer { crates: &["tl-client"], may_use: &["tl-model", "tl-wire"], is_pure: false },
     Layer {
-        crates: &["tl-conformance", "tl-server", "tl-testbench", "throughline", "xtask"],
+        crates: &[
+            "tl-bench",
+            "tl-conformance",
+            "tl-server",
+            "tl-testbench",
+            "throughline",
+            "xtask",
+        ],
         may_use: &["*"],
         is_pure: false,
     },

@@ -1,0 +1,105 @@
+//! Benchmarks: `cargo xtask bench` lists them.
+//!
+//! Machines differ and are noisy, so each figure stands beside what the bare machine does in the same
+//! run. The server runs alone on one core, whatever loads it on another.
+
+mod bare;
+mod fan_out;
+mod figures;
+mod http;
+mod latency;
+mod machine;
+mod publish;
+mod subscriber;
+
+use std::io::{self, Write};
+
+use clap::Parser;
+
+use figures::Figures;
+
+/// All benchmarks, by name.
+const BENCHES: &[Bench] = &[
+    Bench {
+        name: "fan-out-sse",
+        what: "one channel to 1,000 Server-Sent Events subscribers",
+        run: |runs| fan_out::run(subscriber::Transport::Sse, runs),
+    },
+    Bench {
+        name: "fan-out-websocket",
+        what: "one channel to 1,000 WebSocket subscribers",
+        run: |runs| fan_out::run(subscriber::Transport::WebSocket, runs),
+    },
+    Bench {
+        name: "latency",
+        what: "from publishing over HTTP to the receipt, and to a subscriber",
+        run: latency::run,
+    },
+    Bench {
+        name: "publish-http",
+        what: "64 publishers over HTTP/1.1, each waiting for its receipt",
+        run: publish::over_http,
+    },
+    Bench {
+        name: "publish-in-process",
+        what: "256 publishers on the engine and its journal, without a network",
+        run: publish::in_process,
+    },
+];
+
+/// A benchmark.
+struct Bench {
+    name: &'static str,
+    what: &'static str,
+    run: fn(&Runs) -> Figures,
+}
+
+/// How often and how long to measure.
+#[derive(clap::Args, Clone, Copy, Debug)]
+struct Runs {
+    /// Runs of each benchmark, of which the median, the least and the most are shown.
+    #[arg(long, default_value_t = 5)]
+    runs: usize,
+    /// Seconds of each measurement.
+    #[arg(long, default_value_t = 5)]
+    seconds: u64,
+}
+
+/// Measures, and prints tables.
+#[derive(Parser)]
+#[command(name = "cargo xtask bench", max_term_width = 100)]
+struct Cli {
+    /// Which; `all` for all. Without a name they are listed.
+    names: Vec<String>,
+    #[command(flatten)]
+    runs: Runs,
+}
+
+fn main() -> io::Result<()> {
+    let cli = Cli::parse();
+    let mut out = io::stdout().lock();
+    if cli.names.is_empty() {
+        for bench in BENCHES {
+            writeln!(out, "{:<20} {}", bench.name, bench.what)?;
+        }
+        return Ok(());
+    }
+    let is_asked =
+        |bench: &&Bench| cli.names.iter().any(|name| name == bench.name || name == "all");
+    writeln!(out, "{}", machine::describe())?;
+    for bench in BENCHES.iter().filter(is_asked) {
+        writeln!(out, "\n{}: {}\n", bench.name, bench.what)?;
+        let mut figures = Figures::default();
+        for _ in 0..cli.runs.runs {
+            figures.add(alone(bench.run, cli.runs));
+        }
+        writeln!(out, "{figures}")?;
+    }
+    Ok(())
+}
+
+/// Runs on a thread of its own, as a benchmark ties its thread to a core.
+fn alone(run: fn(&Runs) -> Figures, runs: Runs) -> Figures {
+    let measured = std::thread::spawn(move || run(&runs)).join();
+    measured.expect("a benchmark that panics has said why")
+}

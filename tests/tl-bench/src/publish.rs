@@ -1,0 +1,149 @@
+//! Publishing with durability `fsync`: how many receipts a second, and how many share a sync.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::task::{JoinSet, LocalSet};
+
+use tl_conformance::{RunningServer, ServerOptions};
+use tl_engine::{Engine, Options, Publish, SystemEnvironment};
+use tl_model::{Call, Channel, Event, NewEvent};
+use tl_store_disk::DiskStore;
+
+use crate::bare::BareLog;
+use crate::figures::Figures;
+use crate::http::{CHANNEL, DATA_BYTES, Publisher};
+use crate::{Runs, machine};
+
+/// The engine with its journal, in this process, on all cores.
+pub(crate) fn in_process(runs: &Runs) -> Figures {
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let measured = runtime.expect("a runtime").block_on(measure_engine(runs, home.path()));
+    measured.figures(runs, home.path())
+}
+
+/// The server on one core, publishers on the other.
+pub(crate) fn over_http(runs: &Runs) -> Figures {
+    machine::stay_on(machine::LOAD_CORE);
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.expect("a runtime");
+    let measured = LocalSet::new().block_on(&runtime, measure_server(runs));
+    measured.figures(runs, home.path())
+}
+
+/// The server with its defaults, alone on its core.
+pub(crate) fn start_server() -> RunningServer {
+    RunningServer::start(&ServerOptions { core: Some(machine::SERVER_CORE), ..Default::default() })
+}
+
+/// Publishes over so many connections for a while. Returns how many events have their receipts.
+pub(crate) async fn publishing(
+    port: u16,
+    epoch: Instant,
+    publishers: usize,
+    time: Duration,
+) -> usize {
+    let until = Instant::now() + time;
+    let mut tasks = JoinSet::new();
+    for _ in 0..publishers {
+        tasks.spawn_local(async move {
+            let (mut publisher, mut receipts) = (Publisher::connect(port, epoch).await, 0);
+            while Instant::now() < until {
+                publisher.publish().await;
+                receipts += 1;
+            }
+            receipts
+        });
+    }
+    tasks.join_all().await.iter().sum()
+}
+
+/// What happened between two moments.
+struct Measured {
+    receipts: u64,
+    elapsed: Duration,
+    spent: Duration,
+    events_per_sync: f64,
+}
+
+impl Measured {
+    /// The figures, beside what the bare disk does in the same place with batches of the same size.
+    fn figures(self, runs: &Runs, home: &Path) -> Figures {
+        let Self { receipts, elapsed, spent, events_per_sync } = self;
+        let rate = receipts as f64 / elapsed.as_secs_f64();
+        let batch_bytes = event().event.encoded().len() * events_per_sync.round() as usize;
+        let bare = BareLog::new(home, batch_bytes).rate(Duration::from_secs(runs.seconds));
+        let mut figures = Figures::default();
+        figures.note("receipts/s", rate);
+        figures.note("events per sync", events_per_sync);
+        figures
+            .note("processor time for an event, µs", spent.as_secs_f64() * 1e6 / receipts as f64);
+        figures.note("bare: appends + fdatasync/s of such batches", bare);
+        figures.note("ratio to the bare disk", rate / (bare * events_per_sync));
+        figures
+    }
+}
+
+async fn measure_engine(runs: &Runs, home: &Path) -> Measured {
+    let store = DiskStore::open(&tl_store_disk::Options::new(home.join("data")));
+    let store = Arc::new(store.expect("the store opens"));
+    let engine = Engine::start(store, Arc::new(SystemEnvironment), Options::default());
+    let mut publishers = JoinSet::new();
+    for _ in 0..ENGINE_PUBLISHERS {
+        publishers.spawn(publish_for_ever(engine.clone()));
+    }
+    tokio::time::sleep(WARM_UP).await;
+    let (begun, time, before) = (Instant::now(), machine::process_time(), engine.stats());
+    tokio::time::sleep(Duration::from_secs(runs.seconds)).await;
+    let (elapsed, after) = (begun.elapsed(), engine.stats());
+    let spent = machine::process_time() - time;
+    publishers.shutdown().await;
+    engine.close().await.expect("the log is closed");
+    let (receipts, batches) = (after.events - before.events, after.batches - before.batches);
+    let events_per_sync = receipts as f64 / batches as f64;
+    Measured { receipts, elapsed, spent, events_per_sync }
+}
+
+async fn publish_for_ever(engine: Engine) {
+    loop {
+        let publish = Publish { events: vec![Ok(event())], ..Publish::default() };
+        let receipts = engine.publish(&Call::default(), publish).await.expect("publishes");
+        assert!(receipts[0].is_ok());
+    }
+}
+
+fn event() -> NewEvent {
+    let id = "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b";
+    let event = Event::builder(id, "/bench", "event").data(&[b'x'; DATA_BYTES]).build();
+    let channel = Channel::parse(CHANNEL).expect("a legal name");
+    NewEvent { channel, event: event.expect("legal") }
+}
+
+async fn measure_server(runs: &Runs) -> Measured {
+    let server = start_server();
+    let epoch = Instant::now();
+    publishing(server.port(), epoch, HTTP_PUBLISHERS, WARM_UP).await;
+    let (begun, before) = (Instant::now(), machine::time_of_process(server.id()));
+    let time = Duration::from_secs(runs.seconds);
+    let receipts = publishing(server.port(), epoch, HTTP_PUBLISHERS, time).await as u64;
+    let elapsed = begun.elapsed();
+    let spent = machine::time_of_process(server.id()) - before;
+    let events_per_sync = events_per_sync(&server.stop());
+    Measured { receipts, elapsed, spent, events_per_sync }
+}
+
+/// The server says it when it stops.
+fn events_per_sync(log: &str) -> f64 {
+    let last: serde_json::Value =
+        log.lines().last().and_then(|line| serde_json::from_str(line).ok()).expect("JSON");
+    let count = |name: &str| last[name].as_f64().expect("a count");
+    count("events") / count("batches")
+}
+
+const ENGINE_PUBLISHERS: usize = 256;
+const HTTP_PUBLISHERS: usize = 64;
+/// Until connections stand and the first segments are there.
+const WARM_UP: Duration = Duration::from_secs(1);
