@@ -157,7 +157,8 @@ impl Decoder {
             _ => {}
         }
         let before = self.message.as_ref().map_or(0, |message| message.payload.len());
-        if !header.opcode.is_control() && before + header.len > self.message_bytes_max {
+        let len = before.saturating_add(header.len);
+        if !header.opcode.is_control() && len > self.message_bytes_max {
             return Err(CodecError::TooLarge);
         }
         self.frame = Some(header);
@@ -482,6 +483,8 @@ mod tests {
         assert_eq!(refused(halves), CodecError::TooLarge);
         let endless = [vec![BINARY, MASKED | LEN_64], vec![0xff; 8], vec![0; 4]].concat();
         assert_eq!(refused(endless), CodecError::TooLarge);
+        let endless = [vec![FINAL, MASKED | LEN_64], vec![0xff; 8], vec![0; 4]].concat();
+        assert_eq!(refused([frame(2, b"x", MASK), endless].concat()), CodecError::TooLarge);
     }
 
     proptest! {

@@ -180,13 +180,27 @@ impl<'a> Items<'a> {
         self.take(usize::from(len))
     }
 
+    fn item(&mut self) -> Option<Item<'a>> {
+        let tag = self.byte()?;
+        if tag == EXTENSION_TAG {
+            return self.extension();
+        }
+        let attribute = Attribute::ALL.into_iter().find(|attribute| *attribute as u8 == tag)?;
+        let text = std::str::from_utf8(self.sized()?).ok()?;
+        Some(Item::Attribute(attribute, text))
+    }
+
     fn extension(&mut self) -> Option<Item<'a>> {
         let name_len = self.byte()?;
         let name = std::str::from_utf8(self.take(usize::from(name_len))?).ok()?;
         let kind = self.byte()?;
         let value = self.sized()?;
         let value = match kind {
-            KIND_BOOLEAN => AttributeValue::Boolean(*value.first()? != 0),
+            KIND_BOOLEAN => match value {
+                [0] => AttributeValue::Boolean(false),
+                [1] => AttributeValue::Boolean(true),
+                _ => return None,
+            },
             KIND_INTEGER => AttributeValue::Integer(i32::from_le_bytes(value.try_into().ok()?)),
             KIND_STRING => AttributeValue::String(std::str::from_utf8(value).ok()?),
             _ => return None,
@@ -198,14 +212,12 @@ impl<'a> Items<'a> {
 impl<'a> Iterator for Items<'a> {
     type Item = Item<'a>;
 
+    /// Leaves what makes no sense where it is.
     fn next(&mut self) -> Option<Item<'a>> {
-        let tag = self.byte()?;
-        if tag == EXTENSION_TAG {
-            return self.extension();
-        }
-        let attribute = Attribute::ALL.into_iter().find(|attribute| *attribute as u8 == tag)?;
-        let text = std::str::from_utf8(self.sized()?).ok()?;
-        Some(Item::Attribute(attribute, text))
+        let mut ahead = Items { rest: self.rest };
+        let item = ahead.item()?;
+        *self = ahead;
+        Some(item)
     }
 }
 
@@ -265,3 +277,30 @@ const EXTENSION_TAG: u8 = 8;
 const KIND_BOOLEAN: u8 = 0;
 const KIND_INTEGER: u8 = 1;
 const KIND_STRING: u8 = 2;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn block(attributes: &[&[u8]]) -> Bytes {
+        let attributes = attributes.concat();
+        let mut block = vec![VERSION, 0];
+        block.extend_from_slice(&(attributes.len() as u32).to_le_bytes());
+        block.extend_from_slice(&attributes);
+        Bytes::from(block)
+    }
+
+    #[test]
+    fn a_block_reads_whole_or_not_at_all() {
+        let required: [&[u8]; 3] = [b"\x01\x01\x001", b"\x02\x02\x00/s", b"\x03\x01\x00t"];
+        let is_block = |last: &[u8]| Block::parse(block(&[&required.concat(), last])).is_ok();
+        assert!(is_block(b""));
+        assert!(is_block(b"\x04\x02\x00ab"));
+        assert!(!is_block(b"\x04\x02\x00\xff\xff"), "no UTF-8");
+        assert!(!is_block(b"\x04\x02\x00a"), "cut off");
+        assert!(is_block(b"\x08\x01x\x00\x01\x00\x01"));
+        assert!(!is_block(b"\x08\x01x\x00\x01\x00\x02"), "neither true nor false");
+        assert!(!is_block(b"\x08\x01x\x00\x02\x00\x01\x00"), "more than a boolean");
+        assert!(!is_block(b"\x09"), "an unknown tag");
+    }
+}

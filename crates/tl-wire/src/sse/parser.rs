@@ -11,7 +11,10 @@ pub struct Parser {
     ended_with_cr: bool,
     name: String,
     data: String,
+    /// The id that holds once the present block is whole.
     id: String,
+    /// The id of the last block that was whole.
+    dispatched_id: String,
     /// The id of the block that was taken last.
     taken_id: String,
     retry_ms: Option<u64>,
@@ -72,7 +75,7 @@ impl Parser {
     /// The id to resume from, once the block that was taken last is handled. Heartbeats move it on
     /// as well.
     pub fn last_id(&self) -> &str {
-        if self.blocks.is_empty() { &self.id } else { &self.taken_id }
+        if self.blocks.is_empty() { &self.dispatched_id } else { &self.taken_id }
     }
 
     /// How long the server asked to wait before reconnecting.
@@ -93,7 +96,9 @@ impl Parser {
             }
             "event" => value.clone_into(&mut self.name),
             "id" if !value.contains('\0') => value.clone_into(&mut self.id),
-            "retry" => self.retry_ms = value.parse().ok().or(self.retry_ms),
+            "retry" if value.bytes().all(|byte| byte.is_ascii_digit()) => {
+                self.retry_ms = value.parse().ok().or(self.retry_ms);
+            }
             _ => {}
         }
     }
@@ -101,6 +106,7 @@ impl Parser {
     fn dispatch(&mut self) {
         let name = std::mem::take(&mut self.name);
         let mut data = std::mem::take(&mut self.data);
+        self.dispatched_id.clone_from(&self.id);
         if data.pop().is_some() {
             self.blocks.push_back(Block { name, data, id: self.id.clone() });
         }
@@ -175,7 +181,7 @@ mod tests {
     #[test]
     fn an_id_without_data_wakes_nobody_but_is_remembered() {
         let mut parser = Parser::new();
-        parser.feed(b": heartbeat\nid: 7\n\nretry: 20\nretry: x\n\n").expect("short");
+        parser.feed(b": heartbeat\nid: 7\n\nretry: 20\nretry: x\nretry: +5\n\n").expect("short");
         assert_eq!(parser.next_block(), None);
         assert_eq!((parser.last_id(), parser.retry_ms()), ("7", Some(20)));
     }
@@ -186,6 +192,14 @@ mod tests {
         parser.feed(b"id: 1\ndata: x\n\nid: 2\ndata: y\n\nid: 3\n\n").expect("short");
         let ids = std::iter::from_fn(|| parser.next_block().map(|_| parser.last_id().to_owned()));
         assert_eq!(ids.collect::<Vec<_>>(), ["1", "3"]);
+    }
+
+    #[test]
+    fn a_block_that_was_cut_off_is_read_again() {
+        let mut parser = Parser::new();
+        parser.feed(b"id: 1\ndata: x\n\nid: 2\ndata: y\n").expect("short");
+        assert!(parser.next_block().is_some());
+        assert_eq!((parser.next_block(), parser.last_id()), (None, "1"));
     }
 
     #[test]
