@@ -174,7 +174,8 @@ impl Index {
 
     /// Finds the events of a page.
     pub(crate) fn plan(&self, read: &Read) -> Plan {
-        let gap = self.gap(&read.selection, read.after);
+        let trimmed_to = |channel: &Channel| self.trimmed_to(channel);
+        let gap = self.bounds().gap(&read.selection, read.after, trimmed_to);
         let wanted = read.events_max.saturating_add(1);
         let offsets = self.select(&read.selection, read.after, wanted);
         let mut plan = Plan { gap, read_to: read.after, reached_end: false, pieces: Vec::new() };
@@ -192,20 +193,6 @@ impl Index {
         plan.read_to = self.tail.previous().max(read.after);
         plan.reached_end = true;
         plan
-    }
-
-    /// Of channels it is known exactly what was trimmed; of a pattern, any trimmed offset may have
-    /// been one of its.
-    fn gap(&self, selection: &Selection, after: Offset) -> Option<Gap> {
-        let through = self.head.previous();
-        if after >= through {
-            return None;
-        }
-        let trimmed = selection.patterns().iter().any(|pattern| match pattern.channel() {
-            Some(channel) => self.trimmed_to(&channel) > after,
-            None => true,
-        });
-        trimmed.then_some(Gap { after, through })
     }
 
     fn trimmed_to(&self, channel: &Channel) -> Offset {

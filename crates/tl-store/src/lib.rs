@@ -79,6 +79,28 @@ pub struct Bounds {
     pub tail: Offset,
 }
 
+impl Bounds {
+    /// What a reader behind an offset has missed for good. Of channels this is known exactly, as
+    /// `trimmed_to` tells the last trimmed offset of each; of a pattern, any trimmed offset may have
+    /// been one of its.
+    pub fn gap(
+        self,
+        selection: &Selection,
+        after: Offset,
+        trimmed_to: impl Fn(&Channel) -> Offset,
+    ) -> Option<Gap> {
+        let through = self.head.previous();
+        if after >= through {
+            return None;
+        }
+        let trimmed = selection.patterns().iter().any(|pattern| match pattern.channel() {
+            Some(channel) => trimmed_to(&channel) > after,
+            None => true,
+        });
+        trimmed.then_some(Gap { after, through })
+    }
+}
+
 /// Events to append together, all or none.
 #[derive(Clone, Debug)]
 pub struct Batch {

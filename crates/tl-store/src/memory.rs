@@ -3,9 +3,7 @@ use std::collections::VecDeque;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
-use tl_model::{
-    Appended, Channel, Epoch, Gap, LoggedEvent, NewEvent, Newer, Offset, Rules, Selection,
-};
+use tl_model::{Appended, Channel, Epoch, LoggedEvent, NewEvent, Newer, Offset, Rules};
 
 use crate::{
     AppendError, Batch, Bounds, BoxFuture, LastLogged, LogStore, Page, Read, ReadError, TrimError,
@@ -99,7 +97,9 @@ impl Log {
     }
 
     fn read(&self, read: &Read) -> Page {
-        let mut page = Page { gap: self.gap(&read.selection, read.after), ..Page::default() };
+        let bounds = Bounds { head: self.head, tail: self.tail() };
+        let gap = bounds.gap(&read.selection, read.after, |channel| self.trimmed_to(channel));
+        let mut page = Page { gap, ..Page::default() };
         let skip = read.after.next().get().saturating_sub(self.head.get()) as usize;
         let mut bytes = 0;
         for event in self.events.iter().skip(skip) {
@@ -116,20 +116,6 @@ impl Log {
         page.read_to = self.tail().previous().max(read.after);
         page.reached_end = true;
         page
-    }
-
-    /// What was trimmed between `after` and the first kept event of the selection. Of a selection of
-    /// channels this is known exactly; of a pattern, any trimmed offset may have been one of its.
-    fn gap(&self, selection: &Selection, after: Offset) -> Option<Gap> {
-        let through = self.head.previous();
-        if after >= through {
-            return None;
-        }
-        let trimmed = selection.patterns().iter().any(|pattern| match pattern.channel() {
-            Some(channel) => self.trimmed_to(&channel) > after,
-            None => true,
-        });
-        trimmed.then_some(Gap { after, through })
     }
 
     /// The last trimmed offset of a channel.
