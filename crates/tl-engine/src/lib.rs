@@ -3,8 +3,8 @@
 //! Every transport calls it, and it alone calls a store. It knows nothing of any transport.
 //!
 //! An event's way through it: [`publish`](Engine::publish) checks rights and limits and queues the
-//! events; the [writer](writer) takes what waits, lets the admission machine decide, appends one
-//! batch to the store, shows it to the [tail](tail) and hands out the receipts; the tail wakes the
+//! events; the [writer] takes what waits, lets the admission machine decide, appends one
+//! batch to the store, shows it to the [tail] and hands out the receipts; the tail wakes the
 //! [subscriptions](Subscription) concerned, each of which takes what it wants when it can.
 
 mod access;

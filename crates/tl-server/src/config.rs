@@ -51,7 +51,7 @@ pub struct ListenConfig {
     /// everybody who reaches the server may publish and read everything.
     pub allow_anonymous: bool,
     /// Origins of web pages that may use the server besides its own, such as
-    /// "https://app.example.com"; "*" for all.
+    /// `https://app.example.com`; `*` for all.
     pub origins: Vec<String>,
     /// Connections served at once; more have to wait.
     pub connections_max: usize,

@@ -1,7 +1,7 @@
 //! From a configuration to a running server.
 //!
 //! [`Config`] is what operators write; [`Server::start`] opens the [store](stores), starts the
-//! engine, mounts all [transports](transports), and listens. [`Server::shutdown`] drains: every
+//! engine, mounts all [`transports`], and listens. [`Server::shutdown`] drains: every
 //! client is told, in its transport's own way, when to come back and where to go on.
 
 pub mod config;

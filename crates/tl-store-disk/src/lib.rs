@@ -1,8 +1,8 @@
 //! The embedded log store.
 //!
-//! The [journal](journal) is the only thing that is synced, and the only truth: batches in
-//! pre-written segment files, as [`format`] lays them out. Everything else, which for now is an
-//! [index](index) in memory, is rebuilt from it on [opening](recovery).
+//! The [journal] is the only thing that is synced, and the only truth: batches in
+//! pre-written segment files, as [`mod@format`] lays them out. Everything else, which for now is an
+//! [index] in memory, is rebuilt from it on [opening](recovery).
 //!
 //! One [thread](writer) writes; readers find places in the index and read the files themselves.
 

@@ -14,7 +14,7 @@ pub trait Home {
 }
 
 /// Declares a test for every promise a durable store keeps beyond those of every store. The factory
-/// makes an empty [`Home`](crate::conformance::Home).
+/// makes an empty [`Home`].
 #[macro_export]
 macro_rules! durable_suite {
     ($factory:expr) => {
