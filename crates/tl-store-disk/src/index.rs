@@ -1,60 +1,31 @@
-//! Where every kept event is: held in memory, rebuilt from the journal on opening.
+//! Where every kept event is.
+//!
+//! The oldest segments are [sealed](crate::sealed): their indexes are files. Those behind them, the
+//! one that is being filled and those that wait to be sealed, are in [memory](crate::recent). What is
+//! known of a channel as a whole is in the [heads](crate::heads).
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 
-use tl_model::{Channel, Gap, Newer, Offset, Rules, Selection};
+use tl_model::{Channel, Gap, Offset, Selection};
 use tl_store::{Bounds, LastLogged, Read};
 
 use crate::disk::DiskFile;
+use crate::heads::{ChannelId, Heads};
+use crate::recent::Recent;
+use crate::sealed::{ChannelEntry, Found, Sealed};
 
 /// Everything readers need to find events, and the writer to link them.
 #[derive(Default)]
 pub(crate) struct Index {
     head: Offset,
     tail: Offset,
-    names: HashMap<Channel, ChannelId>,
-    channels: Vec<ChannelIndex>,
-    free: Vec<ChannelId>,
-    segments: VecDeque<SegmentIndex>,
+    heads: Heads,
+    sealed: VecDeque<Arc<Sealed>>,
+    recent: VecDeque<Recent>,
     unwritten: Unwritten,
-}
-
-/// A segment, from its first event on.
-pub(crate) struct SegmentIndex {
-    number: u64,
-    file: Arc<dyn DiskFile>,
-    follows: Offset,
-    newest_ms: u64,
-    places: Vec<Place>,
-}
-
-/// Where one event is within its segment.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Place {
-    pub(crate) offset: Offset,
-    pub(crate) channel: ChannelId,
-    pub(crate) position: u32,
-    pub(crate) length: u32,
-}
-
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub(crate) struct ChannelId(u32);
-
-struct ChannelIndex {
-    name: Channel,
-    /// Of kept events.
-    offsets: VecDeque<Offset>,
-    /// Bytes of the records of kept events.
-    bytes: u64,
-    /// The event before the oldest kept one; `START` if there was none.
-    trimmed_to: Offset,
-    /// The last event the writer has linked, perhaps not in the log yet.
-    linked: Offset,
-    last_logged_at_ms: u64,
 }
 
 /// What the end of the last segment will hold once it is written.
@@ -64,17 +35,22 @@ struct Unwritten {
     bytes: Vec<u8>,
 }
 
-/// What to read for a page, in order.
+/// What to look for, and where, for a page.
 pub(crate) struct Plan {
+    pub(crate) read: Read,
     pub(crate) gap: Option<Gap>,
-    pub(crate) read_to: Offset,
-    pub(crate) reached_end: bool,
-    pub(crate) pieces: Vec<Piece>,
+    /// To be searched first, in order.
+    pub(crate) sealed: Vec<Arc<Sealed>>,
+    /// What comes behind them, one more than fits into a page if there is more.
+    pub(crate) recent: Vec<(Source, Found)>,
+    /// Where the log ended.
+    pub(crate) end: Offset,
 }
 
-/// A record, or several that lie one behind the other.
-pub(crate) enum Piece {
-    Disk { file: Arc<dyn DiskFile>, position: u32, length: u32, first: Offset },
+/// Where a record is.
+#[derive(Clone)]
+pub(crate) enum Source {
+    Disk(Arc<dyn DiskFile>),
     Memory(Bytes),
 }
 
@@ -87,45 +63,44 @@ impl Index {
 
     /// Adds a segment behind all others. `follows` is where what came before it ended.
     pub(crate) fn push_segment(&mut self, number: u64, file: Arc<dyn DiskFile>, follows: Offset) {
-        let places = Vec::new();
-        self.segments.push_back(SegmentIndex { number, file, follows, newest_ms: 0, places });
+        self.recent.push_back(Recent::new(number, file, follows));
     }
 
-    /// The channel's id, and the offset its next event is to name as the one before it.
+    /// The channel's id, and its last event.
     ///
     /// A channel that is not known may have been forgotten with all its events, so its first event
-    /// names the end of what was trimmed: readers are told of a gap rather than of none.
-    pub(crate) fn link(&mut self, channel: &Channel, offset: Offset) -> (ChannelId, Offset) {
-        let id = self.channel_id(channel);
-        let linked = &mut self.channels[id.0 as usize].linked;
-        (id, std::mem::replace(linked, offset))
+    /// names the end of what was trimmed as the one before it: readers are told of a gap rather than
+    /// of none.
+    pub(crate) fn link(&mut self, channel: &Channel) -> (ChannelId, Offset) {
+        let unknown = match self.head == Offset::FIRST {
+            true => Offset::START,
+            false => self.head.previous(),
+        };
+        let id = self.heads.find_or_add(channel, unknown);
+        let head = self.heads.head_mut(id);
+        head.is_linked = true;
+        (id, head.last)
     }
 
     /// Adds an event behind all others.
-    pub(crate) fn push(&mut self, place: Place, previous: Offset, logged_at_ms: u64) {
-        let channel = &mut self.channels[place.channel.0 as usize];
-        if channel.offsets.is_empty() {
-            channel.trimmed_to = previous;
+    pub(crate) fn push(&mut self, channel: ChannelId, found: Found, previous: Offset, at_ms: u64) {
+        let head = self.heads.head_mut(channel);
+        if head.count == 0 {
+            head.trimmed_to = previous;
         }
-        channel.offsets.push_back(place.offset);
-        channel.bytes += u64::from(place.length);
-        channel.linked = place.offset;
-        channel.last_logged_at_ms = logged_at_ms;
-        let segment = self.segments.back_mut().expect("a segment is pushed before its events");
-        segment.newest_ms = segment.newest_ms.max(logged_at_ms);
-        segment.places.push(place);
-        if self.head == self.tail {
-            self.head = place.offset;
-        }
-        self.tail = place.offset.next();
+        head.is_linked = false;
+        head.count += 1;
+        head.bytes += u64::from(found.length);
+        head.last = found.offset;
+        head.logged_at_ms = at_ms;
+        let segment = self.recent.back_mut().expect("a segment is pushed before its events");
+        segment.push(channel, found);
+        self.move_tail(found.offset, found.offset.next());
     }
 
     /// Moves the tail on, over offsets that may have been given out and lost.
     pub(crate) fn skip_to(&mut self, tail: Offset) {
-        if self.head == self.tail {
-            self.head = tail;
-        }
-        self.tail = self.tail.max(tail);
+        self.move_tail(tail, self.tail.max(tail));
     }
 
     /// Keeps readable what is not in the file yet: all of it, of which the beginning may be held
@@ -141,23 +116,74 @@ impl Index {
         self.unwritten = Unwritten::default();
     }
 
-    /// How many of the oldest segments hold only events that have expired. Never all of them.
-    pub(crate) fn expired_segments(&self, rules: &Rules, now_ms: u64) -> usize {
-        let mut older = HashMap::new();
-        let without_last = self.segments.len().saturating_sub(1);
-        let candidates = self.segments.iter().take(without_last);
-        candidates.take_while(|it| self.is_expired(it, rules, now_ms, &mut older)).count()
+    // Sealing and trimming
+
+    /// The oldest full segment that is not sealed, and where it ends.
+    pub(crate) fn unsealed(&self) -> Option<(u64, Offset)> {
+        let next = self.recent.get(1)?;
+        self.recent.front().map(|segment| (segment.number, next.follows))
     }
 
-    /// Forgets the oldest segments. Returns their numbers.
-    pub(crate) fn forget_segments(&mut self, count: usize) -> Vec<u64> {
-        let segments: Vec<_> = self.segments.drain(..count).collect();
-        for place in segments.iter().flat_map(|segment| &segment.places) {
-            self.forget(place);
+    /// Takes the index file of the oldest segment in the place of what is in memory.
+    pub(crate) fn seal(&mut self, sealed: Sealed) {
+        if self.unsealed().is_some_and(|(number, _)| number == sealed.number) {
+            self.recent.pop_front();
+            self.sealed.push_back(Arc::new(sealed));
         }
-        let oldest = self.segments.iter().find_map(|segment| segment.places.first());
-        self.head = oldest.map_or(self.tail, |place| place.offset);
-        segments.iter().map(|segment| segment.number).collect()
+    }
+
+    /// Adds a segment behind all others whose index file was there already.
+    pub(crate) fn push_sealed(&mut self, sealed: Sealed) {
+        self.move_tail(sealed.follows, sealed.end);
+        self.sealed.push_back(Arc::new(sealed));
+    }
+
+    /// Adds what a sealed segment has of a channel, behind what is known of it.
+    pub(crate) fn push_entry(
+        &mut self,
+        entry: &ChannelEntry,
+    ) -> Result<(), tl_model::ChannelError> {
+        let id = self.heads.find_or_add(&Channel::parse(&entry.name)?, entry.previous);
+        let head = self.heads.head_mut(id);
+        head.count += entry.count();
+        head.bytes += entry.bytes;
+        head.last = entry.last;
+        head.logged_at_ms = entry.logged_at_ms;
+        Ok(())
+    }
+
+    /// All sealed segments, the oldest first.
+    pub(crate) fn sealed(&self) -> Vec<Arc<Sealed>> {
+        self.sealed.iter().cloned().collect()
+    }
+
+    /// Lets go of the oldest segments, up to and including this number. What the heads know of their
+    /// events is to be [forgotten](Self::forget) afterwards.
+    pub(crate) fn drop_segments(&mut self, through: u64) -> Vec<Arc<Sealed>> {
+        let count = self.sealed.partition_point(|segment| segment.number <= through);
+        let dropped: Vec<_> = self.sealed.drain(..count).collect();
+        let sealed = self.sealed.front().map(|segment| segment.follows);
+        let recent = || self.recent.iter().find_map(Recent::first);
+        self.head = sealed.or_else(recent).unwrap_or(self.tail);
+        dropped
+    }
+
+    /// Forgets what a dropped segment had of a channel.
+    pub(crate) fn forget(&mut self, entry: &ChannelEntry) {
+        let Some(id) = self.heads.find(&entry.name) else { return };
+        let head = self.heads.head_mut(id);
+        head.count -= entry.count().min(head.count);
+        head.bytes -= entry.bytes.min(head.bytes);
+        head.trimmed_to = head.trimmed_to.max(entry.last);
+        if head.count == 0 && !head.is_linked {
+            self.heads.remove(id);
+        }
+    }
+
+    /// How many events of a channel are kept, and the bytes of their records.
+    pub(crate) fn kept(&self, channel: &str) -> (u64, u64) {
+        let head = self.heads.find(channel).map(|id| self.heads.head(id));
+        head.map_or((0, 0), |head| (u64::from(head.count), head.bytes))
     }
 
     // The readers' side
@@ -167,184 +193,91 @@ impl Index {
     }
 
     pub(crate) fn last(&self, channel: &Channel) -> Option<LastLogged> {
-        let channel = &self.channels[self.names.get(channel)?.0 as usize];
-        let offset = *channel.offsets.back()?;
-        Some(LastLogged { offset, logged_at_ms: channel.last_logged_at_ms })
+        let head = self.heads.head(self.heads.find(channel.as_str())?);
+        let last = LastLogged { offset: head.last, logged_at_ms: head.logged_at_ms };
+        (head.count > 0).then_some(last)
     }
 
-    /// Finds the events of a page.
-    pub(crate) fn plan(&self, read: &Read) -> Plan {
+    /// Finds the events of a page, or where to look for them.
+    pub(crate) fn plan(&self, read: Read) -> Plan {
         let trimmed_to = |channel: &Channel| self.trimmed_to(channel);
         let gap = self.bounds().gap(&read.selection, read.after, trimmed_to);
-        let wanted = read.events_max.saturating_add(1);
-        let offsets = self.select(&read.selection, read.after, wanted);
-        let mut plan = Plan { gap, read_to: read.after, reached_end: false, pieces: Vec::new() };
-        let (mut events, mut bytes) = (0, 0);
-        for offset in offsets {
-            if events == read.events_max || bytes >= read.bytes_max {
-                return plan;
-            }
-            let (segment, place) = self.place(offset);
-            events += 1;
-            bytes += crate::format::record_cost(place.length);
-            plan.read_to = offset;
-            self.add_piece(&mut plan.pieces, segment, place);
-        }
-        plan.read_to = self.tail.previous().max(read.after);
-        plan.reached_end = true;
-        plan
+        let first = self.sealed.partition_point(|segment| segment.end <= read.after.next());
+        let sealed = self.sealed.range(first..).cloned().collect();
+        let recent = self.plan_recent(&read);
+        Plan { read, gap, sealed, recent, end: self.tail }
     }
 
     fn trimmed_to(&self, channel: &Channel) -> Offset {
-        match self.names.get(channel) {
-            Some(id) => self.channels[id.0 as usize].trimmed_to,
+        match self.heads.find(channel.as_str()) {
+            Some(id) => self.heads.head(id).trimmed_to,
             None => self.head.previous(),
         }
     }
 
-    /// The offsets of a selection behind a place, in order, at most so many.
-    fn select(&self, selection: &Selection, after: Offset, count: usize) -> Vec<Offset> {
-        let channels: Option<Vec<_>> =
-            selection.patterns().iter().map(|pattern| pattern.channel()).collect();
-        match channels {
-            Some(channels) => self.select_channels(&channels, after, count),
-            None => self.select_patterns(selection, after, count),
+    fn plan_recent(&self, read: &Read) -> Vec<(Source, Found)> {
+        let mut selected = Selected::of(&read.selection, &self.heads);
+        let (mut planned, mut bytes) = (Vec::new(), 0);
+        for segment in &self.recent {
+            let is_last = self.recent.back().is_some_and(|last| last.number == segment.number);
+            let wanted = read.events_max.saturating_add(1) - planned.len();
+            for found in selected.find(segment, read.after, wanted) {
+                planned.push((self.source(segment, &found, is_last), found));
+                if planned.len() > read.events_max || bytes >= read.bytes_max {
+                    return planned;
+                }
+                bytes += crate::format::record_cost(found.length);
+            }
         }
+        planned
     }
 
-    fn select_channels(&self, channels: &[Channel], after: Offset, count: usize) -> Vec<Offset> {
-        let known = channels.iter().filter_map(|channel| self.names.get(channel));
-        let mut offsets = Vec::new();
-        for id in known {
-            let channel = &self.channels[id.0 as usize].offsets;
-            let start = channel.partition_point(|offset| *offset <= after);
-            offsets.extend(channel.range(start..).take(count));
-        }
-        if channels.len() > 1 {
-            offsets.sort_unstable();
-            offsets.truncate(count);
-        }
-        offsets
-    }
-
-    fn select_patterns(&self, selection: &Selection, after: Offset, count: usize) -> Vec<Offset> {
-        let mut matches: HashMap<ChannelId, bool> = HashMap::new();
-        let segments = self.segments.range(self.segment_of(after.next())..);
-        let places = segments.flat_map(|segment| {
-            let start = segment.places.partition_point(|place| place.offset <= after);
-            &segment.places[start..]
-        });
-        let is_selected = |place: &&Place| {
-            let name = || &self.channels[place.channel.0 as usize].name;
-            *matches.entry(place.channel).or_insert_with(|| selection.matches(name()))
-        };
-        places.filter(is_selected).take(count).map(|place| place.offset).collect()
-    }
-
-    /// The segment that holds an offset, or would.
-    fn segment_of(&self, offset: Offset) -> usize {
-        let behind = self.segments.partition_point(|segment| segment.follows <= offset);
-        behind.saturating_sub(1)
-    }
-
-    fn place(&self, offset: Offset) -> (&SegmentIndex, &Place) {
-        let segment = &self.segments[self.segment_of(offset)];
-        let index = segment.places.partition_point(|place| place.offset < offset);
-        (segment, &segment.places[index])
-    }
-
-    /// Adds a record to what is to be read, joining it to the one before if they are neighbours.
-    fn add_piece(&self, pieces: &mut Vec<Piece>, segment: &SegmentIndex, place: &Place) {
-        let is_last = self.segments.back().is_some_and(|last| last.number == segment.number);
-        let unwritten = &self.unwritten;
-        if is_last && !unwritten.bytes.is_empty() && place.position >= unwritten.position {
-            let start = (place.position - unwritten.position) as usize;
-            let record = &unwritten.bytes[start..start + place.length as usize];
-            return pieces.push(Piece::Memory(Bytes::copy_from_slice(record)));
-        }
-        if let Some(Piece::Disk { file, position, length, .. }) = pieces.last_mut()
-            && Arc::ptr_eq(file, &segment.file)
-            && *position + *length == place.position
-            && *length < PIECE_BYTES
+    fn source(&self, segment: &Recent, found: &Found, is_last: bool) -> Source {
+        if is_last && !self.unwritten.bytes.is_empty() && found.position >= self.unwritten.position
         {
-            *length += place.length;
-            return;
+            let start = (found.position - self.unwritten.position) as usize;
+            let record = &self.unwritten.bytes[start..start + found.length as usize];
+            return Source::Memory(Bytes::copy_from_slice(record));
         }
-        let (file, first) = (segment.file.clone(), place.offset);
-        let (position, length) = (place.position, place.length);
-        pieces.push(Piece::Disk { file, position, length, first });
+        Source::Disk(segment.file.clone())
     }
 
-    // Below both
-
-    fn channel_id(&mut self, name: &Channel) -> ChannelId {
-        if let Some(id) = self.names.get(name) {
-            return *id;
+    fn move_tail(&mut self, first: Offset, tail: Offset) {
+        if self.head == self.tail {
+            self.head = first;
         }
-        let unknown = match self.head == Offset::FIRST {
-            true => Offset::START,
-            false => self.head.previous(),
-        };
-        // A copy of its own: the name may be part of a large buffer.
-        let name = Channel::parse(name.as_str()).expect("it is a name already");
-        let channel = ChannelIndex {
-            name: name.clone(),
-            offsets: VecDeque::new(),
-            bytes: 0,
-            trimmed_to: unknown,
-            linked: unknown,
-            last_logged_at_ms: 0,
-        };
-        let id = match self.free.pop() {
-            Some(id) => {
-                self.channels[id.0 as usize] = channel;
-                id
-            }
-            None => {
-                self.channels.push(channel);
-                ChannelId(self.channels.len() as u32 - 1)
-            }
-        };
-        self.names.insert(name, id);
-        id
-    }
-
-    fn forget(&mut self, place: &Place) {
-        let channel = &mut self.channels[place.channel.0 as usize];
-        channel.offsets.pop_front();
-        channel.bytes -= u64::from(place.length);
-        channel.trimmed_to = place.offset;
-        if channel.offsets.is_empty() {
-            self.names.remove(&channel.name);
-            self.free.push(place.channel);
-        }
-    }
-
-    /// Whether all events of a segment have expired. `older` counts what its channels have in this
-    /// segment and before it. The age of an event is at least that of its segment's newest one.
-    fn is_expired(
-        &self,
-        segment: &SegmentIndex,
-        rules: &Rules,
-        now_ms: u64,
-        older: &mut HashMap<ChannelId, Newer>,
-    ) -> bool {
-        let age = Duration::from_millis(now_ms.saturating_sub(segment.newest_ms));
-        segment.places.iter().all(|place| {
-            let channel = &self.channels[place.channel.0 as usize];
-            let bytes = u64::from(place.length);
-            let seen = older.entry(place.channel).or_default();
-            seen.count += 1;
-            seen.bytes += bytes;
-            let newer = Newer {
-                count: channel.offsets.len() as u64 - seen.count,
-                bytes: channel.bytes - seen.bytes,
-            };
-            rules.of(&channel.name).retention.expires(age, bytes, newer)
-        })
+        self.tail = tail;
     }
 }
 
-/// A read from disk is at most about this long, so that one page of many small events is a few
-/// reads and one of many large events does not need one huge buffer.
-const PIECE_BYTES: u32 = 1024 * 1024;
+/// A selection, resolved as far as the heads allow.
+enum Selected<'a> {
+    Channels(Vec<ChannelId>),
+    Patterns { selection: &'a Selection, heads: &'a Heads, known: HashMap<ChannelId, bool> },
+}
+
+impl<'a> Selected<'a> {
+    fn of(selection: &'a Selection, heads: &'a Heads) -> Self {
+        let channels = selection.patterns().iter().map(|pattern| pattern.channel());
+        match channels.collect::<Option<Vec<_>>>() {
+            None => Self::Patterns { selection, heads, known: HashMap::new() },
+            Some(channels) => {
+                let ids = channels.iter().filter_map(|channel| heads.find(channel.as_str()));
+                Self::Channels(ids.collect())
+            }
+        }
+    }
+
+    fn find(&mut self, segment: &Recent, after: Offset, count: usize) -> Vec<Found> {
+        match self {
+            Self::Channels(ids) => segment.of_channels(ids, after, count),
+            Self::Patterns { selection, heads, known } => {
+                let matches = |id| {
+                    Channel::parse(heads.name(id)).is_ok_and(|channel| selection.matches(&channel))
+                };
+                let is_meant = |id| *known.entry(id).or_insert_with(|| matches(id));
+                segment.matching(is_meant, after, count)
+            }
+        }
+    }
+}

@@ -1,9 +1,10 @@
 //! The journal: where batches are written, one behind the other, and synced.
 
+use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use tl_model::{Appended, Durability, Epoch, Offset, Rules};
+use tl_model::{Appended, Durability, Epoch, Offset};
 use tl_store::{AppendError, Batch};
 
 use crate::disk::{Disk, DiskFile};
@@ -11,7 +12,9 @@ use crate::format::{
     BATCH_HEADER_BYTES, BatchHeader, SEGMENT_HEADER_BYTES, SegmentHeader, record_length,
     write_record,
 };
-use crate::index::{Index, Place};
+use crate::heads::ChannelId;
+use crate::index::Index;
+use crate::sealed::{Found, Sealed, index_name};
 use crate::segments::{Spares, segment_name};
 
 /// The writing end of the log. One thread owns it.
@@ -121,8 +124,8 @@ impl Journal {
             Durability::Fsync => self.stop_on_error(Self::sync)?,
         }
         let mut index = self.index.write();
-        for (place, appended) in places.into_iter().zip(&appended) {
-            index.push(place, appended.previous, batch.logged_at_ms);
+        for ((channel, found), appended) in places.into_iter().zip(&appended) {
+            index.push(channel, found, appended.previous, batch.logged_at_ms);
         }
         Ok(appended)
     }
@@ -142,21 +145,19 @@ impl Journal {
         self.stop_on_error(Self::write)
     }
 
-    /// See [`LogStore::trim`](tl_store::LogStore::trim).
-    pub(crate) fn trim(&mut self, rules: &Rules, now_ms: u64) -> Result<(), AppendError> {
-        let expired = self.index.read().expired_segments(rules, now_ms);
-        if expired == 0 {
-            return Ok(());
-        }
+    /// Drops the oldest segments, up to and including this number.
+    pub(crate) fn drop_segments(&mut self, through: u64) -> Result<Vec<Arc<Sealed>>, AppendError> {
         // The last segment must be able to tell the next offset when all before it are gone.
         self.flush()?;
-        let numbers = self.index.write().forget_segments(expired);
-        for number in numbers {
+        let dropped = self.index.write().drop_segments(through);
+        for segment in &dropped {
+            // An index without its segment means nothing, and is removed on opening.
+            drop(self.disk.remove(&index_name(segment.number)));
             self.spares
-                .give(&*self.disk, &segment_name(number))
+                .give(&*self.disk, &segment_name(segment.number))
                 .map_err(|error| stopped(&error))?;
         }
-        Ok(())
+        Ok(dropped)
     }
 
     /// Whether it is time to have the next segment ready: the active one is half full, and there is
@@ -225,7 +226,7 @@ impl Journal {
     }
 
     /// Adds the batch to what is to be written.
-    fn encode(&mut self, batch: &Batch, end: Offset) -> (Vec<Appended>, Vec<Place>) {
+    fn encode(&mut self, batch: &Batch, end: Offset) -> (Vec<Appended>, Vec<(ChannelId, Found)>) {
         let active = self.active.as_mut().expect("make_room has seen to it");
         let (first, out) = (self.next, &mut active.unwritten);
         let header_at = out.len();
@@ -233,13 +234,15 @@ impl Journal {
         out.resize(header_at + BATCH_HEADER_BYTES, 0);
         let mut appended = Vec::with_capacity(batch.events.len());
         let mut places = Vec::with_capacity(batch.events.len());
+        let mut linked = HashMap::new();
         let mut index = self.index.write();
         for (new, count) in batch.events.iter().zip(0..) {
             let offset = first.plus(count);
-            let (channel, previous) = index.link(&new.channel, offset);
+            let (channel, last) = index.link(&new.channel);
+            let previous = linked.insert(channel, offset).unwrap_or(last);
             let position = (base + out.len() as u64) as u32;
             let length = write_record(out, new, offset, previous, batch.logged_at_ms) as u32;
-            places.push(Place { offset, channel, position, length });
+            places.push((channel, Found { offset, position, length }));
             appended.push(Appended { offset, previous });
         }
         drop(index);

@@ -1,23 +1,31 @@
 //! The embedded log store.
 //!
 //! The [journal] is the only thing that is synced, and the only truth: batches in
-//! pre-written segment files, as [`mod@format`] lays them out. Everything else, which for now is an
-//! [index] in memory, is rebuilt from it on [opening](recovery).
+//! pre-written segment files, as [`mod@format`] lays them out. Everything else is made from it: a
+//! full segment is [sealed](sealing) with an [index file](sealed), the newest events are indexed in
+//! [memory](recent), and the [heads] know what is true of a channel as a whole.
 //!
 //! One [thread](writer) writes; readers find places in the index and read the files themselves.
 
+mod blocks;
 mod directory;
 pub mod disk;
 mod format;
+mod heads;
 mod index;
 mod journal;
 mod reader;
+mod recent;
 mod recovery;
+mod scan;
+mod sealed;
+mod sealing;
 mod segments;
 #[cfg(feature = "simulation")]
 pub mod simulation;
 mod writer;
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -33,6 +41,8 @@ use directory::Directory;
 use disk::{Disk, RealDisk};
 use index::Index;
 use journal::{Journal, Parts, SharedIndex};
+use reader::Searches;
+use sealing::Sealer;
 use segments::Spares;
 use writer::Writer;
 
@@ -42,6 +52,8 @@ use writer::Writer;
 pub struct DiskStore {
     epoch: Epoch,
     index: Arc<SharedIndex>,
+    searches: Arc<Searches>,
+    sealer: Arc<Sealer>,
     writer: Writer,
     // Released last, after the writer has ended.
     _directory: Option<Directory>,
@@ -98,11 +110,37 @@ impl DiskStore {
         let resume = recovery::recover(&*disk, epoch, &mut index)?;
         let spares = Arc::new(Spares::new(&*disk, segment_bytes).map_err(RecoveryError::Io)?);
         let index = Arc::new(SharedIndex::new(index));
-        let (disk, shared) = (disk.clone(), index.clone());
+        let searches = Arc::new(Searches::new(disk.clone()));
+        let sealer = Arc::new(Sealer::new(disk.clone(), index.clone()));
+        let shared = index.clone();
         let parts = Parts { disk, spares, index: shared, epoch, segment_bytes, generations };
-        let writer = Writer::start(Journal::new(parts, resume)).map_err(RecoveryError::Io)?;
-        Ok(Self { epoch, index, writer, _directory: None })
+        let journal = Journal::new(parts, resume);
+        let writer = Writer::start(journal, sealer.clone()).map_err(RecoveryError::Io)?;
+        Ok(Self { epoch, index, searches, sealer, writer, _directory: None })
     }
+}
+
+impl DiskStore {
+    async fn trim_expired(&self, rules: Rules, now_ms: u64) -> Result<(), TrimError> {
+        let sealer = self.sealer.clone();
+        let expired = blocking(move || {
+            sealer.seal();
+            sealer.expired(&rules, now_ms)
+        });
+        let Some(last) = expired.await? else { return Ok(()) };
+        let dropped = self.writer.drop_segments(last).await;
+        let dropped = dropped.map_err(|error| TrimError(error.to_string()))?;
+        let sealer = self.sealer.clone();
+        blocking(move || sealer.forget(&dropped)).await
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> Result<T, TrimError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    let done = done.map_err(|error| TrimError(error.to_string()))?;
+    done.map_err(|error| TrimError(error.to_string()))
 }
 
 impl LogStore for DiskStore {
@@ -119,8 +157,21 @@ impl LogStore for DiskStore {
     }
 
     fn read(&self, read: Read) -> BoxFuture<'static, Result<Page, ReadError>> {
-        let plan = self.index.read().plan(&read);
-        Box::pin(reader::read(plan))
+        let (index, searches) = (self.index.clone(), self.searches.clone());
+        let mut plan = index.read().plan(read.clone());
+        Box::pin(async move {
+            loop {
+                match reader::read(plan, searches.clone()).await {
+                    // It was trimmed meanwhile, and its file is used again.
+                    Err(ReadError::Damaged { offset, .. })
+                        if offset < index.read().bounds().head =>
+                    {
+                        plan = index.read().plan(read.clone());
+                    }
+                    page => return page,
+                }
+            }
+        })
     }
 
     fn last(&self, channel: &Channel) -> Option<LastLogged> {
@@ -128,8 +179,7 @@ impl LogStore for DiskStore {
     }
 
     fn trim(&self, rules: &Rules, now_ms: u64) -> BoxFuture<'_, Result<(), TrimError>> {
-        let trim = self.writer.trim(rules.clone(), now_ms);
-        Box::pin(async { trim.await.map_err(|error| TrimError(error.to_string())) })
+        Box::pin(self.trim_expired(rules.clone(), now_ms))
     }
 
     fn flush(&self) -> BoxFuture<'_, Result<(), AppendError>> {

@@ -1,16 +1,19 @@
 //! The thread that owns the journal.
 
 use std::io;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use tl_model::{Appended, Rules};
+use tl_model::Appended;
 use tl_store::{AppendError, Batch};
 
 use crate::journal::Journal;
+use crate::sealed::Sealed;
+use crate::sealing::Sealer;
 
 /// A handle to the thread. Dropping it flushes the journal and waits for the thread to end.
 pub(crate) struct Writer {
@@ -21,14 +24,14 @@ pub(crate) struct Writer {
 enum Command {
     Append(Batch, oneshot::Sender<Result<Vec<Appended>, AppendError>>),
     Flush(oneshot::Sender<Result<(), AppendError>>),
-    Trim(Rules, u64, oneshot::Sender<Result<(), AppendError>>),
+    DropSegments(u64, oneshot::Sender<Result<Vec<Arc<Sealed>>, AppendError>>),
 }
 
 impl Writer {
-    pub(crate) fn start(journal: Journal) -> io::Result<Self> {
+    pub(crate) fn start(journal: Journal, sealer: Arc<Sealer>) -> io::Result<Self> {
         let (sender, receiver) = channel();
         let thread = std::thread::Builder::new().name("tl-journal".to_owned());
-        let thread = thread.spawn(move || run(journal, &receiver))?;
+        let thread = thread.spawn(move || run(journal, sealer, &receiver))?;
         Ok(Self { commands: Some(sender), thread: Some(thread) })
     }
 
@@ -47,13 +50,12 @@ impl Writer {
         answered(answer)
     }
 
-    pub(crate) fn trim(
+    pub(crate) fn drop_segments(
         &self,
-        rules: Rules,
-        now_ms: u64,
-    ) -> impl Future<Output = Result<(), AppendError>> + Send + use<> {
+        through: u64,
+    ) -> impl Future<Output = Result<Vec<Arc<Sealed>>, AppendError>> + Send + use<> {
         let (reply, answer) = oneshot::channel();
-        self.send(Command::Trim(rules, now_ms, reply));
+        self.send(Command::DropSegments(through, reply));
         answered(answer)
     }
 
@@ -81,8 +83,8 @@ impl Drop for Writer {
     }
 }
 
-fn run(mut journal: Journal, commands: &Receiver<Command>) {
-    let mut preparation = Preparation::default();
+fn run(mut journal: Journal, sealer: Arc<Sealer>, commands: &Receiver<Command>) {
+    let (mut preparing, mut sealing) = (Chore::default(), Chore::default());
     let mut written_at = Instant::now();
     loop {
         match commands.recv_timeout(HELD_MAX) {
@@ -94,10 +96,18 @@ fn run(mut journal: Journal, commands: &Receiver<Command>) {
             written_at = Instant::now();
             drop(journal.write_held());
         }
-        preparation.keep_up(&journal);
+        if journal.wants_spare() {
+            let (disk, spares) = journal.spares();
+            preparing.begin("tl-segments", move || spares.make(&*disk));
+        }
+        if sealer.is_wanted() {
+            let sealer = sealer.clone();
+            sealing.begin("tl-sealing", move || sealer.seal());
+        }
     }
     drop(journal.flush());
-    preparation.finish();
+    preparing.finish();
+    sealing.finish();
 }
 
 /// Whoever asked may have gone away; the work was done all the same.
@@ -105,25 +115,24 @@ fn obey(journal: &mut Journal, command: Command) {
     match command {
         Command::Append(batch, reply) => drop(reply.send(journal.append(&batch))),
         Command::Flush(reply) => drop(reply.send(journal.flush())),
-        Command::Trim(rules, now_ms, reply) => drop(reply.send(journal.trim(&rules, now_ms))),
+        Command::DropSegments(through, reply) => drop(reply.send(journal.drop_segments(through))),
     }
 }
 
-/// Makes segments ready in the background.
+/// Work in the background, one piece at a time.
 #[derive(Default)]
-struct Preparation {
+struct Chore {
     thread: Option<JoinHandle<()>>,
 }
 
-impl Preparation {
-    fn keep_up(&mut self, journal: &Journal) {
+impl Chore {
+    /// Begins the work, unless the last piece is still under way.
+    fn begin(&mut self, name: &str, work: impl FnOnce() + Send + 'static) {
         let is_under_way = self.thread.as_ref().is_some_and(|thread| !thread.is_finished());
-        if is_under_way || !journal.wants_spare() {
-            return;
+        if !is_under_way {
+            let thread = std::thread::Builder::new().name(name.to_owned());
+            self.thread = thread.spawn(work).ok();
         }
-        let (disk, spares) = journal.spares();
-        let thread = std::thread::Builder::new().name("tl-segments".to_owned());
-        self.thread = thread.spawn(move || spares.make(&*disk)).ok();
     }
 
     fn finish(&mut self) {

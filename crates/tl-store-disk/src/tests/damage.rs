@@ -104,23 +104,90 @@ async fn damage_before_the_end_is_reported_with_its_offset() {
     }
 }
 
-#[tokio::test]
-async fn damage_in_an_earlier_segment_is_reported() {
+/// Three segments with an event each, the first two of them with an index.
+async fn three_segments() -> SimulatedDisk {
     let disk = SimulatedDisk::new();
     let store = open(&disk).expect("opens");
     for _ in 0..3 {
         append(&store, SEGMENT_BYTES as usize / 2).await.expect("appends");
     }
+    store.sealer.seal();
     drop(store);
-    for (damage, expected) in [(100, "Damaged"), (SEGMENT_BYTES as usize / 2, "Damaged")] {
+    disk
+}
+
+const FIRST_INDEX: &str = "00000000000000000001.index";
+
+/// A segment with an index is not read on opening, but whenever its events are; one without is.
+#[tokio::test]
+async fn damage_in_an_earlier_segment_is_reported() {
+    let disk = three_segments().await;
+    for damage in [110, SEGMENT_BYTES as usize / 2] {
         let disk = disk.after_process_death();
         disk.damage(FIRST, |bytes| bytes[damage] ^= 1);
-        assert!(format!("{:?}", open(&disk).map(|_| ())).contains(expected), "byte {damage}");
+        let store = open(&disk).expect("opens");
+        let read = read_all(&store).await.expect_err("it is noticed");
+        let offset = Offset::new(1);
+        assert!(matches!(read, ReadError::Damaged { offset: it, .. } if it == offset), "{read}");
+        drop(store);
+        disk.remove(FIRST_INDEX).expect("removes");
+        let opened = open(&disk).map(|_| ()).expect_err("it is noticed");
+        let is_damage = matches!(opened, OpenError::Recovery(RecoveryError::Damaged { .. }));
+        assert!(is_damage, "{opened}");
     }
+}
+
+#[tokio::test]
+async fn a_missing_segment_is_reported() {
+    let disk = three_segments().await;
     let without_second = disk.after_process_death();
     without_second.remove("00000000000000000002.segment").expect("removes");
     let error = open(&without_second).map(|_| ()).expect_err("refused");
     assert!(matches!(error, OpenError::Recovery(RecoveryError::Missing(_))), "{error}");
+}
+
+/// An index is made from its segment, so nothing of it can be lost.
+#[tokio::test]
+async fn an_index_that_is_gone_or_unsound_is_made_anew() {
+    let disk = three_segments().await;
+    let all: Vec<_> = (1..=3).map(Offset::new).collect();
+    let spoilt: [fn(&SimulatedDisk); 4] = [
+        |disk| disk.remove(FIRST_INDEX).expect("removes"),
+        |disk| disk.damage(FIRST_INDEX, |bytes| bytes.truncate(100)),
+        |disk| disk.damage(FIRST_INDEX, |bytes| bytes[9] ^= 1),
+        |disk| disk.rename("00000000000000000002.index", FIRST_INDEX).expect("renames"),
+    ];
+    for spoil in spoilt {
+        let disk = disk.after_process_death();
+        spoil(&disk);
+        let store = open(&disk).expect("opens");
+        assert_eq!(read_all(&store).await.expect("reads"), all);
+        store.sealer.seal();
+        assert_eq!(read_all(&store).await.expect("reads"), all);
+        drop(store);
+        assert!(disk.open(FIRST_INDEX).is_ok(), "it is there again");
+    }
+}
+
+#[tokio::test]
+async fn an_index_that_is_damaged_while_it_is_used_is_made_anew() {
+    let disk = three_segments().await;
+    let store = open(&disk).expect("opens");
+    disk.damage(FIRST_INDEX, |bytes| bytes[9] ^= 1);
+    let all: Vec<_> = (1..=3).map(Offset::new).collect();
+    assert_eq!(read_all(&store).await.expect("reads"), all);
+}
+
+#[tokio::test]
+async fn a_full_disk_keeps_an_index_in_memory() {
+    let disk = SimulatedDisk::new();
+    let store = open(&disk).expect("opens");
+    for _ in 0..3 {
+        append(&store, SEGMENT_BYTES as usize / 2).await.expect("appends");
+    }
+    disk.set_faults(Faults { is_full: true, ..Faults::default() });
+    store.sealer.seal();
+    assert_eq!(read_all(&store).await.expect("reads").len(), 3);
 }
 
 #[tokio::test]

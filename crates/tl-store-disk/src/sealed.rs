@@ -1,0 +1,434 @@
+//! The index of a segment that is full: a file beside it that tells which channels it has and where
+//! their events are.
+//!
+//! ```text
+//! header      magic 8 │ number 8 │ generation 8 │ follows 8 │ end 8 │ reserved to 8
+//!             │ newest at 8 │ events 4 │ channels 4 │ names length 4 │ zero 4
+//! places      of every event, by offset: offset 8 │ position 4 │ length 4
+//! postings    numbers of places, channel by channel, rising: 4 each
+//! channels    by name, and one more for their ends: name 4 │ postings 4 │ previous 8 │ last 8
+//!             │ bytes 8 │ last logged at 8
+//! names       one behind the other
+//! ```
+//!
+//! Numbers are little endian; all of it is in [`blocks`](crate::blocks). The segment is the truth: an
+//! index that is missing, unsound or of another use of the segment is made anew from it.
+
+mod build;
+
+use std::io;
+use std::ops::Range;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use tl_model::{Channel, Offset, Pattern, Selection};
+
+use crate::blocks::{Blocks, in_blocks, unsound};
+use crate::disk::{Disk, DiskFile, MemoryFile};
+use crate::scan::Segment;
+
+/// A full segment with its index.
+pub(crate) struct Sealed {
+    pub(crate) number: u64,
+    /// Of the segment.
+    pub(crate) file: Arc<dyn DiskFile>,
+    /// Where it begins and ends.
+    pub(crate) follows: Offset,
+    pub(crate) end: Offset,
+    /// The highest `reserved to` of its batches.
+    pub(crate) reserved_to: Offset,
+    pub(crate) newest_ms: u64,
+    sections: Sections,
+    index: RwLock<Arc<Blocks>>,
+}
+
+/// Where one event is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Found {
+    pub(crate) offset: Offset,
+    pub(crate) position: u32,
+    pub(crate) length: u32,
+}
+
+/// What a segment has of one channel.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct ChannelEntry {
+    pub(crate) name: String,
+    /// The event before its first one here.
+    pub(crate) previous: Offset,
+    /// Its last one here.
+    pub(crate) last: Offset,
+    pub(crate) logged_at_ms: u64,
+    /// Bytes of its records here.
+    pub(crate) bytes: u64,
+    postings: Range<u32>,
+}
+
+impl ChannelEntry {
+    /// How many events.
+    pub(crate) fn count(&self) -> u32 {
+        self.postings.end - self.postings.start
+    }
+}
+
+/// The name of the index of a segment.
+pub(crate) fn index_name(number: u64) -> String {
+    format!("{number:020}{INDEX_SUFFIX}")
+}
+
+/// The number of the segment whose index has this name.
+pub(crate) fn index_number(name: &str) -> Option<u64> {
+    name.strip_suffix(INDEX_SUFFIX)?.parse().ok()
+}
+
+impl Sealed {
+    /// Opens the index of a segment that was filled in this use of it.
+    ///
+    /// # Errors
+    ///
+    /// There is none, or not a sound one of this use of the segment.
+    pub(crate) fn open(
+        disk: &dyn Disk,
+        number: u64,
+        generation: u64,
+        file: Arc<dyn DiskFile>,
+    ) -> io::Result<Self> {
+        let index = Blocks::new(disk.open(&index_name(number))?);
+        let header = Header::read(&index.read(0, HEADER_BYTES)?)?;
+        if (header.number, header.generation) != (number, generation) {
+            return Err(unsound("it is the index of something else"));
+        }
+        Ok(Self::new(header, file, index))
+    }
+
+    /// Makes the index of a segment that ends at an offset. Where there is no room for it, it is kept
+    /// in memory.
+    ///
+    /// # Errors
+    ///
+    /// The segment cannot be read, or is not what was written.
+    pub(crate) fn make(disk: &dyn Disk, number: u64, end: Offset) -> io::Result<Self> {
+        let segment = Segment::read(disk, number)?;
+        let (header, index) = make_index(disk, &segment, end)?;
+        Ok(Self::new(header, segment.file, index))
+    }
+
+    fn new(header: Header, file: Arc<dyn DiskFile>, index: Blocks) -> Self {
+        let Header { number, follows, end, reserved_to, newest_ms, sections, .. } = header;
+        let index = RwLock::new(Arc::new(index));
+        Self { number, file, follows, end, reserved_to, newest_ms, sections, index }
+    }
+
+    /// Makes the index anew, because it proved to be unsound.
+    pub(crate) fn make_anew(&self, disk: &dyn Disk) -> io::Result<()> {
+        tracing::warn!(segment = self.number, "the index of a segment is damaged; made anew");
+        let (_, index) = make_index(disk, &Segment::read(disk, self.number)?, self.end)?;
+        *self.index.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(index);
+        Ok(())
+    }
+
+    /// The numbers of the places of a selection, rising.
+    pub(crate) fn select(&self, selection: &Selection) -> io::Result<Vec<u32>> {
+        let mut ranges = Vec::new();
+        for pattern in selection.patterns() {
+            match pattern.channel() {
+                Some(channel) => ranges.extend(self.postings_of(&channel)?),
+                None => self.match_pattern(pattern, &mut ranges)?,
+            }
+        }
+        ranges.sort_unstable_by_key(|range| range.start);
+        ranges.dedup();
+        let mut selected = Vec::new();
+        for range in joined(ranges) {
+            selected.extend(self.postings(range)?);
+        }
+        selected.sort_unstable();
+        Ok(selected)
+    }
+
+    /// The number of the first place behind an offset.
+    pub(crate) fn first_behind(&self, offset: Offset) -> io::Result<u32> {
+        partition_point(self.sections.events, |number| Ok(self.place(number)?.offset <= offset))
+    }
+
+    /// The places from a number on, as many as are cheap to read together.
+    pub(crate) fn places_from(&self, number: u32) -> io::Result<Vec<Found>> {
+        let count = (self.sections.events - number).min(PLACES_READ);
+        self.places(number, count)
+    }
+
+    /// Where the last event of a channel is.
+    pub(crate) fn last_place(&self, entry: &ChannelEntry) -> io::Result<Found> {
+        let last = self.postings(entry.postings.end - 1..entry.postings.end)?.next();
+        self.place(last.ok_or_else(|| unsound("a channel has no events"))?)
+    }
+
+    /// Everything the segment has of its channels, by name; some at a time.
+    pub(crate) fn channels(&self) -> impl Iterator<Item = io::Result<Vec<ChannelEntry>>> + '_ {
+        let starts = (0..self.sections.channels).step_by(CHANNELS_READ as usize);
+        starts.map(|start| self.entries(start, CHANNELS_READ))
+    }
+
+    fn postings_of(&self, channel: &Channel) -> io::Result<Option<Range<u32>>> {
+        let number = self.first_named(channel.as_str())?;
+        let entry = self.entries(number, 1)?.pop();
+        let entry = entry.filter(|entry| entry.name == channel.as_str());
+        Ok(entry.map(|entry| entry.postings))
+    }
+
+    /// The channels that a pattern can match lie together: they begin as it does.
+    fn match_pattern(&self, pattern: &Pattern, ranges: &mut Vec<Range<u32>>) -> io::Result<()> {
+        let literal = pattern.as_str().split(['*', '>']).next().unwrap_or_default();
+        let mut number = self.first_named(literal)?;
+        while number < self.sections.channels {
+            for entry in self.entries(number, CHANNELS_READ)? {
+                if !entry.name.starts_with(literal) {
+                    return Ok(());
+                }
+                let channel = Channel::parse(&entry.name);
+                let channel = channel.map_err(|_| unsound("a channel has no legal name"))?;
+                ranges.extend(pattern.matches(&channel).then_some(entry.postings));
+                number += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// The number of the first channel whose name is not before this.
+    fn first_named(&self, name: &str) -> io::Result<u32> {
+        partition_point(self.sections.channels, |number| {
+            let entry = self.entries(number, 1)?.pop();
+            Ok(entry.is_some_and(|entry| entry.name.as_str() < name))
+        })
+    }
+
+    fn entries(&self, start: u32, count: u32) -> io::Result<Vec<ChannelEntry>> {
+        let count = count.min(self.sections.channels.saturating_sub(start)) as usize;
+        if count == 0 {
+            return Ok(Vec::new());
+        }
+        let at = self.sections.channels_at() + u64::from(start) * CHANNEL_BYTES as u64;
+        let raw = self.read(at, (count + 1) * CHANNEL_BYTES)?;
+        let raw: Vec<_> = raw.chunks(CHANNEL_BYTES).map(RawChannel::read).collect();
+        let names = raw[0].name..raw[count].name;
+        let len = names.end.checked_sub(names.start).ok_or_else(|| unsound("names go back"))?;
+        let text = self.read(self.sections.names_at() + u64::from(names.start), len as usize)?;
+        let entry = |pair: &[RawChannel]| pair[0].entry(&pair[1], &text, names.start);
+        raw.windows(2).map(entry).collect()
+    }
+
+    fn postings(&self, range: Range<u32>) -> io::Result<impl Iterator<Item = u32> + use<>> {
+        let at = self.sections.postings_at() + u64::from(range.start) * POSTING_BYTES as u64;
+        let bytes = self.read(at, (range.end - range.start) as usize * POSTING_BYTES)?;
+        let numbers = (0..bytes.len() / POSTING_BYTES).map(move |at| u32_at(&bytes, at * 4));
+        Ok(numbers)
+    }
+
+    fn place(&self, number: u32) -> io::Result<Found> {
+        let place = self.places(number, 1)?.pop();
+        place.ok_or_else(|| unsound("there is no such place"))
+    }
+
+    fn places(&self, number: u32, count: u32) -> io::Result<Vec<Found>> {
+        let at = HEADER_BYTES as u64 + u64::from(number) * PLACE_BYTES as u64;
+        let bytes = self.read(at, count as usize * PLACE_BYTES)?;
+        let place = |bytes: &[u8]| Found {
+            offset: Offset::new(u64_at(bytes, 0)),
+            position: u32_at(bytes, 8),
+            length: u32_at(bytes, 12),
+        };
+        Ok(bytes.chunks(PLACE_BYTES).map(place).collect())
+    }
+
+    fn read(&self, position: u64, len: usize) -> io::Result<Vec<u8>> {
+        let index = self.index.read().unwrap_or_else(PoisonError::into_inner).clone();
+        index.read(position, len)
+    }
+}
+
+fn make_index(disk: &dyn Disk, segment: &Segment, end: Offset) -> io::Result<(Header, Blocks)> {
+    let content = build::content(segment, end)?;
+    let header = Header::read(&content)?;
+    let blocks = in_blocks(&content);
+    let file = match store(disk, &index_name(segment.number), &blocks) {
+        Ok(file) => file,
+        Err(error) => {
+            tracing::warn!(%error, segment = segment.number, "an index is kept in memory");
+            Arc::new(MemoryFile::new(blocks))
+        }
+    };
+    Ok((header, Blocks::new(file)))
+}
+
+/// Only a whole and synced file gets the name.
+fn store(disk: &dyn Disk, name: &str, bytes: &[u8]) -> io::Result<Arc<dyn DiskFile>> {
+    let new_name = format!("{name}{NEW_SUFFIX}");
+    let file = disk.create(&new_name, 0)?;
+    file.write_at(bytes, 0)?;
+    file.sync()?;
+    disk.rename(&new_name, name)?;
+    Ok(file)
+}
+
+/// How long each section is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct Sections {
+    events: u32,
+    channels: u32,
+    names_len: u32,
+}
+
+impl Sections {
+    fn postings_at(&self) -> u64 {
+        (HEADER_BYTES + self.events as usize * PLACE_BYTES) as u64
+    }
+
+    fn channels_at(&self) -> u64 {
+        self.postings_at() + self.events as u64 * POSTING_BYTES as u64
+    }
+
+    fn names_at(&self) -> u64 {
+        self.channels_at() + (u64::from(self.channels) + 1) * CHANNEL_BYTES as u64
+    }
+}
+
+struct Header {
+    number: u64,
+    generation: u64,
+    follows: Offset,
+    end: Offset,
+    reserved_to: Offset,
+    newest_ms: u64,
+    sections: Sections,
+}
+
+impl Header {
+    fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&MAGIC);
+        let offsets = [self.follows, self.end, self.reserved_to].map(Offset::get);
+        let numbers = [self.number, self.generation].into_iter().chain(offsets);
+        for number in numbers.chain([self.newest_ms]) {
+            out.extend_from_slice(&number.to_le_bytes());
+        }
+        let Sections { events, channels, names_len } = self.sections;
+        for number in [events, channels, names_len, 0] {
+            out.extend_from_slice(&number.to_le_bytes());
+        }
+    }
+
+    fn read(bytes: &[u8]) -> io::Result<Self> {
+        if bytes.len() < HEADER_BYTES || bytes[..8] != MAGIC {
+            return Err(unsound("it is no index of this version"));
+        }
+        Ok(Self {
+            number: u64_at(bytes, 8),
+            generation: u64_at(bytes, 16),
+            follows: Offset::new(u64_at(bytes, 24)),
+            end: Offset::new(u64_at(bytes, 32)),
+            reserved_to: Offset::new(u64_at(bytes, 40)),
+            newest_ms: u64_at(bytes, 48),
+            sections: Sections {
+                events: u32_at(bytes, 56),
+                channels: u32_at(bytes, 60),
+                names_len: u32_at(bytes, 64),
+            },
+        })
+    }
+}
+
+/// A channel as it is written; where its name and postings end, the next one says.
+struct RawChannel {
+    name: u32,
+    postings: u32,
+    previous: Offset,
+    last: Offset,
+    bytes: u64,
+    logged_at_ms: u64,
+}
+
+impl RawChannel {
+    fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.name.to_le_bytes());
+        out.extend_from_slice(&self.postings.to_le_bytes());
+        for number in [self.previous.get(), self.last.get(), self.bytes, self.logged_at_ms] {
+            out.extend_from_slice(&number.to_le_bytes());
+        }
+    }
+
+    fn read(bytes: &[u8]) -> Self {
+        Self {
+            name: u32_at(bytes, 0),
+            postings: u32_at(bytes, 4),
+            previous: Offset::new(u64_at(bytes, 8)),
+            last: Offset::new(u64_at(bytes, 16)),
+            bytes: u64_at(bytes, 24),
+            logged_at_ms: u64_at(bytes, 32),
+        }
+    }
+
+    fn entry(&self, next: &Self, names: &[u8], names_start: u32) -> io::Result<ChannelEntry> {
+        let start = self.name.checked_sub(names_start);
+        let end = next.name.checked_sub(names_start);
+        let name = start.zip(end).and_then(|(start, end)| names.get(start as usize..end as usize));
+        let name = name.and_then(|name| std::str::from_utf8(name).ok());
+        let has_postings = self.postings < next.postings;
+        match name.filter(|_| has_postings) {
+            None => Err(unsound("a channel makes no sense")),
+            Some(name) => Ok(ChannelEntry {
+                name: name.to_owned(),
+                previous: self.previous,
+                last: self.last,
+                logged_at_ms: self.logged_at_ms,
+                bytes: self.bytes,
+                postings: self.postings..next.postings,
+            }),
+        }
+    }
+}
+
+/// Ranges that touch, as one.
+fn joined(ranges: Vec<Range<u32>>) -> Vec<Range<u32>> {
+    let mut joined: Vec<Range<u32>> = Vec::new();
+    for range in ranges {
+        match joined.last_mut() {
+            Some(last) if last.end == range.start => last.end = range.end,
+            _ => joined.push(range),
+        }
+    }
+    joined
+}
+
+/// The first number of those below `count` that is not before what is looked for.
+fn partition_point(count: u32, is_before: impl Fn(u32) -> io::Result<bool>) -> io::Result<u32> {
+    let (mut low, mut high) = (0, count);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        match is_before(middle)? {
+            true => low = middle + 1,
+            false => high = middle,
+        }
+    }
+    Ok(low)
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"))
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"))
+}
+
+const MAGIC: [u8; 8] = *b"TLindx\0\x01";
+const INDEX_SUFFIX: &str = ".index";
+const NEW_SUFFIX: &str = ".new";
+const HEADER_BYTES: usize = 72;
+const PLACE_BYTES: usize = 16;
+const POSTING_BYTES: usize = 4;
+const CHANNEL_BYTES: usize = 40;
+/// Places in one block.
+const PLACES_READ: u32 = 255;
+/// Channels read at once: some 160 KiB with their names.
+const CHANNELS_READ: u32 = 2_048;
+
+#[cfg(test)]
+mod tests;
