@@ -8,7 +8,7 @@
 use std::io;
 use std::sync::Arc;
 
-use crate::disk::DiskFile;
+use crate::disk::{Disk, DiskFile};
 
 /// Content, laid out in blocks.
 pub(crate) fn in_blocks(content: &[u8]) -> Vec<u8> {
@@ -21,6 +21,16 @@ pub(crate) fn in_blocks(content: &[u8]) -> Vec<u8> {
         blocks.extend_from_slice(&crc.to_le_bytes());
     }
     blocks
+}
+
+/// Writes content as a file in blocks. Only when it is whole and synced it gets the name.
+pub(crate) fn store(disk: &dyn Disk, name: &str, content: &[u8]) -> io::Result<Arc<dyn DiskFile>> {
+    let new_name = format!("{name}{NEW_SUFFIX}");
+    let file = disk.create(&new_name, 0)?;
+    file.write_at(&in_blocks(content), 0)?;
+    file.sync()?;
+    disk.rename(&new_name, name)?;
+    Ok(file)
 }
 
 /// Reads a file in blocks.
@@ -70,6 +80,7 @@ fn checksum(number: u64, content: &[u8]) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c(&number.to_le_bytes()), content)
 }
 
+const NEW_SUFFIX: &str = ".new";
 /// A page of the usual file systems.
 const BLOCK_BYTES: usize = 4096;
 const CONTENT_BYTES: usize = BLOCK_BYTES - 4;

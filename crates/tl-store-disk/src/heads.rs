@@ -11,7 +11,7 @@ use tl_model::{Channel, Offset};
 #[derive(Default)]
 pub(crate) struct Heads {
     ids: HashTable<ChannelId>,
-    pages: Vec<Vec<Head>>,
+    pages: Vec<Vec<Named>>,
     free: Vec<ChannelId>,
     names: Names,
     hasher: RandomState,
@@ -36,6 +36,11 @@ pub(crate) struct Head {
     pub(crate) count: u32,
     /// Whether the writer is about to add one.
     pub(crate) is_linked: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Named {
+    head: Head,
     name: Name,
 }
 
@@ -51,27 +56,41 @@ impl Heads {
         if let Some(id) = self.find(channel.as_str()) {
             return id;
         }
-        let name = self.names.add(channel.as_str());
         let (last, logged_at_ms) = (trimmed_to, 0);
-        let head =
-            Head { last, trimmed_to, logged_at_ms, bytes: 0, count: 0, is_linked: false, name };
-        let id = self.place(head);
+        let head = Head { last, trimmed_to, logged_at_ms, bytes: 0, count: 0, is_linked: false };
+        self.add(channel, head)
+    }
+
+    /// Adds a channel that is not known.
+    pub(crate) fn add(&mut self, channel: &Channel, head: Head) -> ChannelId {
+        let name = self.names.add(channel.as_str());
+        let id = self.place(Named { head, name });
         let Self { ids, pages, names, hasher, .. } = self;
-        let hash = |id: &ChannelId| hasher.hash_one(names.text(head_of(pages, *id).name));
+        let hash = |id: &ChannelId| hasher.hash_one(names.text(named(pages, *id).name));
         ids.insert_unique(hash(&id), id, hash);
         id
     }
 
+    /// How many channels there are, or were at most.
+    pub(crate) fn len(&self) -> usize {
+        self.pages.iter().map(Vec::len).sum()
+    }
+
+    /// Some of the channels: those in these places.
+    pub(crate) fn range(&self, places: std::ops::Range<usize>) -> impl Iterator<Item = ChannelId> {
+        (places.start..places.end.min(self.len())).map(|place| ChannelId(place as u32))
+    }
+
     pub(crate) fn head(&self, id: ChannelId) -> &Head {
-        head_of(&self.pages, id)
+        &named(&self.pages, id).head
     }
 
     pub(crate) fn head_mut(&mut self, id: ChannelId) -> &mut Head {
-        &mut self.pages[id.0 as usize / PAGE_HEADS][id.0 as usize % PAGE_HEADS]
+        &mut self.pages[id.0 as usize / PAGE_HEADS][id.0 as usize % PAGE_HEADS].head
     }
 
     pub(crate) fn name(&self, id: ChannelId) -> &str {
-        self.names.text(self.head(id).name)
+        self.names.text(named(&self.pages, id).name)
     }
 
     /// Forgets a channel.
@@ -79,15 +98,15 @@ impl Heads {
         let hash = self.hasher.hash_one(self.name(id));
         if let Ok(entry) = self.ids.find_entry(hash, |other| *other == id) {
             entry.remove();
-            self.names.remove(self.head(id).name);
+            self.names.remove(named(&self.pages, id).name);
             self.free.push(id);
             self.compact_names();
         }
     }
 
-    fn place(&mut self, head: Head) -> ChannelId {
+    fn place(&mut self, named: Named) -> ChannelId {
         if let Some(id) = self.free.pop() {
-            *self.head_mut(id) = head;
+            self.pages[id.0 as usize / PAGE_HEADS][id.0 as usize % PAGE_HEADS] = named;
             return id;
         }
         if self.pages.last().is_none_or(|page| page.len() == PAGE_HEADS) {
@@ -95,7 +114,7 @@ impl Heads {
         }
         let before = (self.pages.len() - 1) * PAGE_HEADS;
         let page = self.pages.last_mut().expect("a page was added if there was no room");
-        page.push(head);
+        page.push(named);
         ChannelId((before + page.len() - 1) as u32)
     }
 
@@ -104,15 +123,15 @@ impl Heads {
         if self.names.are_mostly_garbage() {
             let mut names = Names::default();
             for id in &self.ids {
-                let head = &mut self.pages[id.0 as usize / PAGE_HEADS][id.0 as usize % PAGE_HEADS];
-                head.name = names.add(self.names.text(head.name));
+                let named = &mut self.pages[id.0 as usize / PAGE_HEADS][id.0 as usize % PAGE_HEADS];
+                named.name = names.add(self.names.text(named.name));
             }
             self.names = names;
         }
     }
 }
 
-fn head_of(pages: &[Vec<Head>], id: ChannelId) -> &Head {
+fn named(pages: &[Vec<Named>], id: ChannelId) -> &Named {
     &pages[id.0 as usize / PAGE_HEADS][id.0 as usize % PAGE_HEADS]
 }
 

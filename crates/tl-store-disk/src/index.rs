@@ -13,7 +13,7 @@ use tl_model::{Channel, Gap, Offset, Selection};
 use tl_store::{Bounds, LastLogged, Read};
 
 use crate::disk::DiskFile;
-use crate::heads::{ChannelId, Heads};
+use crate::heads::{ChannelId, Head, Heads};
 use crate::recent::Recent;
 use crate::sealed::{ChannelEntry, Found, Sealed};
 
@@ -25,6 +25,8 @@ pub(crate) struct Index {
     heads: Heads,
     sealed: VecDeque<Arc<Sealed>>,
     recent: VecDeque<Recent>,
+    /// The number of the last segment that was dropped.
+    dropped: u64,
     unwritten: Unwritten,
 }
 
@@ -94,7 +96,7 @@ impl Index {
         head.last = found.offset;
         head.logged_at_ms = at_ms;
         let segment = self.recent.back_mut().expect("a segment is pushed before its events");
-        segment.push(channel, found);
+        segment.push(channel, found, previous);
         self.move_tail(found.offset, found.offset.next());
     }
 
@@ -152,6 +154,38 @@ impl Index {
         Ok(())
     }
 
+    /// Adds what a checkpoint says of a channel.
+    pub(crate) fn push_head(&mut self, channel: &Channel, head: Head) {
+        self.heads.add(channel, head);
+    }
+
+    /// The heads in some places as they were when the last sealed segment was full; `None` behind the
+    /// last place.
+    pub(crate) fn sealed_heads(&self, start: usize, count: usize) -> Option<Vec<(&str, Head)>> {
+        let ids = self.heads.range(start..start + count);
+        let heads = ids.filter_map(|id| Some((self.heads.name(id), self.sealed_head(id)?)));
+        (start < self.heads.len()).then(|| heads.collect())
+    }
+
+    /// A head without the events of the recent segments; `None` if it has no others.
+    fn sealed_head(&self, id: ChannelId) -> Option<Head> {
+        let mut head = self.heads.head(id).clone();
+        for mentions in self.recent.iter().rev().filter_map(|segment| segment.mentions(id)) {
+            head.count -= mentions.count();
+            head.bytes -= mentions.bytes;
+            // When that one was logged is not known here. Nobody asks: on opening, the recent segments
+            // tell of later ones.
+            head.last = mentions.previous;
+        }
+        head.is_linked = false;
+        (head.count > 0).then_some(head)
+    }
+
+    /// How many channels there are, about.
+    pub(crate) fn channels(&self) -> usize {
+        self.heads.len()
+    }
+
     /// All sealed segments, the oldest first.
     pub(crate) fn sealed(&self) -> Vec<Arc<Sealed>> {
         self.sealed.iter().cloned().collect()
@@ -162,10 +196,16 @@ impl Index {
     pub(crate) fn drop_segments(&mut self, through: u64) -> Vec<Arc<Sealed>> {
         let count = self.sealed.partition_point(|segment| segment.number <= through);
         let dropped: Vec<_> = self.sealed.drain(..count).collect();
+        self.dropped = dropped.last().map_or(self.dropped, |segment| segment.number);
         let sealed = self.sealed.front().map(|segment| segment.follows);
         let recent = || self.recent.iter().find_map(Recent::first);
         self.head = sealed.or_else(recent).unwrap_or(self.tail);
         dropped
+    }
+
+    /// The number of the last segment that was dropped since opening.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.dropped
     }
 
     /// Forgets what a dropped segment had of a channel.

@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tl_model::{Appended, Durability, Epoch, Offset};
 use tl_store::{AppendError, Batch};
 
+use crate::checkpoint::Covered;
 use crate::disk::{Disk, DiskFile};
 use crate::format::{
     BATCH_HEADER_BYTES, BatchHeader, SEGMENT_HEADER_BYTES, SegmentHeader, record_length,
@@ -56,6 +57,8 @@ pub(crate) struct Resume {
     pub(crate) next_number: u64,
     pub(crate) end: Offset,
     pub(crate) reserved_to: Offset,
+    /// What the checkpoint covers, if it was of use.
+    pub(crate) checkpoint: Option<Covered>,
 }
 
 /// The index, shared between the writer and all readers.

@@ -8,6 +8,7 @@
 //! One [thread](writer) writes; readers find places in the index and read the files themselves.
 
 mod blocks;
+mod checkpoint;
 mod directory;
 pub mod disk;
 mod format;
@@ -88,8 +89,8 @@ pub enum OpenError {
 }
 
 impl DiskStore {
-    /// Opens the store in a directory, or makes a new one. Reads the whole journal, so it takes a
-    /// while for a large one; call it where blocking is allowed.
+    /// Opens the store in a directory, or makes a new one. Reads files, and the whole journal if it has
+    /// no indexes; call it where blocking is allowed.
     pub fn open(options: &Options) -> Result<Self, OpenError> {
         let directory = Directory::open(&options.directory, Epoch::from_random(random()))?;
         let disk = Arc::new(RealDisk::new(directory.journal.clone()));
@@ -111,7 +112,7 @@ impl DiskStore {
         let spares = Arc::new(Spares::new(&*disk, segment_bytes).map_err(RecoveryError::Io)?);
         let index = Arc::new(SharedIndex::new(index));
         let searches = Arc::new(Searches::new(disk.clone()));
-        let sealer = Arc::new(Sealer::new(disk.clone(), index.clone()));
+        let sealer = Arc::new(Sealer::new(disk.clone(), index.clone(), resume.checkpoint));
         let shared = index.clone();
         let parts = Parts { disk, spares, index: shared, epoch, segment_bytes, generations };
         let journal = Journal::new(parts, resume);

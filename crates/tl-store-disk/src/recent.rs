@@ -15,7 +15,23 @@ pub(crate) struct Recent {
     pub(crate) file: Arc<dyn DiskFile>,
     pub(crate) follows: Offset,
     places: Vec<Place>,
-    channels: HashMap<ChannelId, Vec<u32>>,
+    channels: HashMap<ChannelId, Mentions>,
+}
+
+/// The events of one channel.
+pub(crate) struct Mentions {
+    places: Vec<u32>,
+    /// The event before its first one here.
+    pub(crate) previous: Offset,
+    /// Bytes of its records here.
+    pub(crate) bytes: u64,
+}
+
+impl Mentions {
+    /// How many events.
+    pub(crate) fn count(&self) -> u32 {
+        self.places.len() as u32
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -30,9 +46,17 @@ impl Recent {
     }
 
     /// Adds an event behind all others.
-    pub(crate) fn push(&mut self, channel: ChannelId, found: Found) {
-        self.channels.entry(channel).or_default().push(self.places.len() as u32);
+    pub(crate) fn push(&mut self, channel: ChannelId, found: Found, previous: Offset) {
+        let new = || Mentions { places: Vec::new(), previous, bytes: 0 };
+        let mentions = self.channels.entry(channel).or_insert_with(new);
+        mentions.places.push(self.places.len() as u32);
+        mentions.bytes += u64::from(found.length);
         self.places.push(Place { found, channel });
+    }
+
+    /// What the segment has of a channel.
+    pub(crate) fn mentions(&self, channel: ChannelId) -> Option<&Mentions> {
+        self.channels.get(&channel)
     }
 
     /// The oldest event.
@@ -45,8 +69,9 @@ impl Recent {
         let start = self.first_behind(after) as u32;
         let mut numbers: Vec<u32> = Vec::new();
         for of_channel in ids.iter().filter_map(|id| self.channels.get(id)) {
-            let start = of_channel.partition_point(|number| *number < start);
-            numbers.extend(of_channel[start..].iter().take(count));
+            let places = &of_channel.places;
+            let start = places.partition_point(|number| *number < start);
+            numbers.extend(places[start..].iter().take(count));
         }
         numbers.sort_unstable();
         let numbers = numbers.into_iter().take(count);

@@ -9,6 +9,8 @@ use std::io;
 
 use tl_model::{Epoch, Offset};
 
+use crate::blocks::unsound;
+use crate::checkpoint::{Checkpoint, Covered};
 use crate::disk::Disk;
 use crate::format::{BatchHeader, SEGMENT_HEADER_BYTES, SegmentHeader};
 use crate::index::Index;
@@ -58,6 +60,7 @@ pub(crate) fn recover(
     numbers.sort_unstable();
     remove_orphans(disk, &names, &numbers);
     let mut reader = Reader::new(disk, epoch, index);
+    reader.take_checkpoint(&numbers);
     let mut active = None;
     let mut next_number = FIRST_SEGMENT;
     for (&number, expected) in numbers.iter().zip(numbers.first().copied().unwrap_or_default()..) {
@@ -74,7 +77,8 @@ pub(crate) fn recover(
             None => return Err(damage(number, 0, reader.end())),
         }
     }
-    Ok(Resume { active, next_number, end: reader.end(), reserved_to: reader.reserved_to })
+    let (end, reserved_to) = (reader.end(), reader.reserved_to);
+    Ok(Resume { active, next_number, end, reserved_to, checkpoint: reader.checkpoint })
 }
 
 /// Removes indexes of segments that are gone. What cannot be removed does no harm.
@@ -91,6 +95,8 @@ struct Reader<'a> {
     disk: &'a dyn Disk,
     epoch: Epoch,
     index: &'a mut Index,
+    /// The segments of which the heads know already.
+    checkpoint: Option<Covered>,
     /// Where the last batch ended; unknown before the first segment.
     end: Option<Offset>,
     reserved_to: Offset,
@@ -104,7 +110,36 @@ struct Reader<'a> {
 impl<'a> Reader<'a> {
     fn new(disk: &'a dyn Disk, epoch: Epoch, index: &'a mut Index) -> Self {
         let (end, reached, reserved_to) = (None, None, Offset::FIRST);
-        Self { disk, epoch, index, end, reserved_to, reached, is_past_sealed: false }
+        let (checkpoint, is_past_sealed) = (None, false);
+        Self { disk, epoch, index, checkpoint, end, reserved_to, reached, is_past_sealed }
+    }
+
+    /// Takes the checkpoint, if it is one of the segments there are, and all of those it covers have
+    /// sound indexes.
+    fn take_checkpoint(&mut self, numbers: &[u64]) {
+        let Ok(checkpoint) = Checkpoint::read(self.disk) else { return };
+        let Covered { first, last, generation } = checkpoint.covered;
+        let is_of_these = numbers.first() == Some(&first) && numbers.contains(&last);
+        let is_sound = |number| self.open_sealed(number).is_ok();
+        let is_same = || self.open_sealed(last).is_ok_and(|it| it.generation == generation);
+        if is_of_these && is_same() && (first..last).all(is_sound) {
+            match checkpoint.load(self.index) {
+                Ok(()) => self.checkpoint = Some(checkpoint.covered),
+                Err(error) => {
+                    tracing::warn!(%error, "the checkpoint makes no sense");
+                    *self.index = Index::new();
+                }
+            }
+        }
+    }
+
+    fn open_sealed(&self, number: u64) -> io::Result<Sealed> {
+        let file = self.disk.open(&segment_name(number))?;
+        let mut bytes = [0; SEGMENT_HEADER_BYTES];
+        file.read_at(&mut bytes, 0)?;
+        let header = SegmentHeader::read(&bytes).filter(|header| header.number == number);
+        let header = header.ok_or_else(|| unsound("it has no header"))?;
+        Sealed::open(self.disk, number, header.generation, file)
     }
 
     fn end(&self) -> Offset {
@@ -147,8 +182,10 @@ impl<'a> Reader<'a> {
 
     /// Opens an index, and adds what it has of every channel.
     fn sealed(&mut self, header: &SegmentHeader) -> io::Result<Sealed> {
-        let file = self.disk.open(&segment_name(header.number))?;
-        let sealed = Sealed::open(self.disk, header.number, header.generation, file)?;
+        let sealed = self.open_sealed(header.number)?;
+        if self.checkpoint.is_some_and(|covered| sealed.number <= covered.last) {
+            return Ok(sealed);
+        }
         // All of it is read before any of it is taken, so that it is taken whole or not at all.
         let channels = sealed.channels().collect::<io::Result<Vec<_>>>()?;
         for entry in channels.iter().flatten() {

@@ -22,13 +22,14 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use tl_model::{Channel, Offset, Pattern, Selection};
 
-use crate::blocks::{Blocks, in_blocks, unsound};
+use crate::blocks::{Blocks, in_blocks, store, unsound};
 use crate::disk::{Disk, DiskFile, MemoryFile};
 use crate::scan::Segment;
 
 /// A full segment with its index.
 pub(crate) struct Sealed {
     pub(crate) number: u64,
+    pub(crate) generation: u64,
     /// Of the segment.
     pub(crate) file: Arc<dyn DiskFile>,
     /// Where it begins and ends.
@@ -113,9 +114,9 @@ impl Sealed {
     }
 
     fn new(header: Header, file: Arc<dyn DiskFile>, index: Blocks) -> Self {
-        let Header { number, follows, end, reserved_to, newest_ms, sections, .. } = header;
+        let Header { number, generation, follows, end, reserved_to, newest_ms, sections } = header;
         let index = RwLock::new(Arc::new(index));
-        Self { number, file, follows, end, reserved_to, newest_ms, sections, index }
+        Self { number, generation, file, follows, end, reserved_to, newest_ms, sections, index }
     }
 
     /// Makes the index anew, because it proved to be unsound.
@@ -248,25 +249,14 @@ impl Sealed {
 fn make_index(disk: &dyn Disk, segment: &Segment, end: Offset) -> io::Result<(Header, Blocks)> {
     let content = build::content(segment, end)?;
     let header = Header::read(&content)?;
-    let blocks = in_blocks(&content);
-    let file = match store(disk, &index_name(segment.number), &blocks) {
+    let file = match store(disk, &index_name(segment.number), &content) {
         Ok(file) => file,
         Err(error) => {
             tracing::warn!(%error, segment = segment.number, "an index is kept in memory");
-            Arc::new(MemoryFile::new(blocks))
+            Arc::new(MemoryFile::new(in_blocks(&content)))
         }
     };
     Ok((header, Blocks::new(file)))
-}
-
-/// Only a whole and synced file gets the name.
-fn store(disk: &dyn Disk, name: &str, bytes: &[u8]) -> io::Result<Arc<dyn DiskFile>> {
-    let new_name = format!("{name}{NEW_SUFFIX}");
-    let file = disk.create(&new_name, 0)?;
-    file.write_at(bytes, 0)?;
-    file.sync()?;
-    disk.rename(&new_name, name)?;
-    Ok(file)
 }
 
 /// How long each section is.
@@ -420,7 +410,6 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
 
 const MAGIC: [u8; 8] = *b"TLindx\0\x01";
 const INDEX_SUFFIX: &str = ".index";
-const NEW_SUFFIX: &str = ".new";
 const HEADER_BYTES: usize = 72;
 const PLACE_BYTES: usize = 16;
 const POSTING_BYTES: usize = 4;

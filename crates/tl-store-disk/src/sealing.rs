@@ -1,51 +1,81 @@
-//! Sealing full segments and trimming expired ones, beside the writer.
+//! Sealing full segments, forgetting trimmed ones, and keeping the checkpoint, beside the writer.
 
 use std::collections::HashMap;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tl_model::{Channel, Newer, Rules};
 
+use crate::checkpoint::{self, Covered};
 use crate::disk::Disk;
 use crate::journal::SharedIndex;
 use crate::sealed::Sealed;
 
-/// Makes index files.
+/// Makes index files and checkpoints.
 pub(crate) struct Sealer {
     disk: Arc<dyn Disk>,
     index: Arc<SharedIndex>,
-    /// Segments that cannot be sealed because they cannot be read; one at a time seals.
-    failed: Mutex<Option<u64>>,
+    // Whoever changes what is sealed holds it.
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// A segment that cannot be sealed because it cannot be read.
+    failed: Option<u64>,
+    /// What the checkpoint covers.
+    checkpoint: Option<Covered>,
+    /// Bytes of the segments that were sealed or forgotten since.
+    since_checkpoint: u64,
+    /// Up to which segment the heads have forgotten what was dropped.
+    forgotten: u64,
 }
 
 impl Sealer {
-    pub(crate) fn new(disk: Arc<dyn Disk>, index: Arc<SharedIndex>) -> Self {
-        Self { disk, index, failed: Mutex::default() }
+    /// `checkpoint` says what the one on the disk covers, if there is a good one.
+    pub(crate) fn new(
+        disk: Arc<dyn Disk>,
+        index: Arc<SharedIndex>,
+        checkpoint: Option<Covered>,
+    ) -> Self {
+        let state = State { checkpoint, ..State::default() };
+        Self { disk, index, state: Mutex::new(state) }
     }
 
     /// Whether a full segment waits to be sealed.
     pub(crate) fn is_wanted(&self) -> bool {
         let unsealed = self.index.read().unsealed().map(|(number, _)| number);
         // While another thread seals, there is nothing to do here.
-        let failed = self.failed.try_lock().map(|failed| *failed);
+        let failed = self.state.try_lock().map(|state| state.failed);
         unsealed.is_some() && failed.is_ok_and(|failed| failed != unsealed)
     }
 
     /// Seals every full segment. Takes a while for each.
     pub(crate) fn seal(&self) {
-        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.lock();
         loop {
-            let Some((number, end)) = self.index.read().unsealed() else { return };
+            let Some((number, end)) = self.index.read().unsealed() else { break };
             match Sealed::make(&*self.disk, number, end) {
-                Ok(sealed) => self.index.write().seal(sealed),
+                Ok(sealed) => {
+                    state.since_checkpoint += sealed.end.get() - sealed.follows.get();
+                    self.index.write().seal(sealed);
+                }
                 Err(error) => {
                     tracing::error!(%error, segment = number, "a segment cannot be indexed");
-                    *failed = Some(number);
-                    return;
+                    state.failed = Some(number);
+                    break;
                 }
             }
         }
+        if state.since_checkpoint > self.index.read().channels() as u64 * EVENTS_PER_HEAD {
+            self.write_checkpoint(&mut state);
+        }
+    }
+
+    /// Writes a checkpoint if something has changed since the last one.
+    pub(crate) fn write_last_checkpoint(&self) {
+        self.write_checkpoint(&mut self.lock());
     }
 
     /// The number of the last of the oldest segments that hold only events that have expired.
@@ -66,14 +96,44 @@ impl Sealer {
     /// Takes dropped segments out of what is known of their channels, a little at a time, so that
     /// nobody waits for it.
     pub(crate) fn forget(&self, dropped: &[Arc<Sealed>]) -> io::Result<()> {
+        let mut state = self.lock();
         for segment in dropped {
             for entries in segment.channels() {
                 let entries = entries?;
                 let mut index = self.index.write();
                 entries.iter().for_each(|entry| index.forget(entry));
             }
+            state.forgotten = segment.number;
         }
         Ok(())
+    }
+
+    /// One that cannot be written is missed by nobody until the log is opened, slower then.
+    fn write_checkpoint(&self, state: &mut State) {
+        let Some(covered) = self.covered() else { return };
+        let has_all = covered.first > state.forgotten && state.checkpoint != Some(covered);
+        // Dropped, but not forgotten yet.
+        let is_between = self.index.read().dropped() > state.forgotten;
+        if !has_all || is_between {
+            return;
+        }
+        match checkpoint::write(&*self.disk, &self.index, covered) {
+            Ok(()) => {
+                state.checkpoint = Some(covered);
+                state.since_checkpoint = 0;
+            }
+            Err(error) => tracing::warn!(%error, "no checkpoint could be written"),
+        }
+    }
+
+    fn covered(&self) -> Option<Covered> {
+        let sealed = self.index.read().sealed();
+        let (first, last) = (sealed.first()?, sealed.last()?);
+        Some(Covered { first: first.number, last: last.number, generation: last.generation })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether all events of a segment have expired. `older` counts what its channels have in it and
@@ -111,3 +171,7 @@ impl Sealer {
         Ok(true)
     }
 }
+
+/// So many more events for each channel, and the checkpoint is written anew: it costs a fraction of
+/// what writing the events has cost.
+const EVENTS_PER_HEAD: u64 = 2;

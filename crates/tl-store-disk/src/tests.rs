@@ -6,6 +6,7 @@ use tl_store::conformance::Home;
 
 use super::*;
 
+mod checkpoint;
 mod damage;
 mod power_loss;
 

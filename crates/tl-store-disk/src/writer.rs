@@ -108,6 +108,7 @@ fn run(mut journal: Journal, sealer: Arc<Sealer>, commands: &Receiver<Command>) 
     drop(journal.flush());
     preparing.finish();
     sealing.finish();
+    sealer.write_last_checkpoint();
 }
 
 /// Whoever asked may have gone away; the work was done all the same.
