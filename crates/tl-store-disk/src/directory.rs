@@ -13,7 +13,7 @@ use crate::format::VERSION;
 pub(crate) struct Directory {
     pub(crate) epoch: Epoch,
     pub(crate) journal: PathBuf,
-    _lock: File,
+    _lock: Option<File>,
 }
 
 /// Why a directory cannot be opened as a store.
@@ -36,6 +36,12 @@ pub enum DirectoryError {
     /// Another process has it open.
     #[error("{} is in use by another process; one server owns a store", .0.display())]
     Locked(PathBuf),
+    /// There is no store.
+    #[error(
+        "{} holds no Throughline store; name the directory that `throughline serve` keeps its log in",
+        .0.display()
+    )]
+    Missing(PathBuf),
     /// Written by a later version.
     #[error(
         "{} was written by a newer version of Throughline (format {found}, this one reads {VERSION}); \
@@ -74,9 +80,30 @@ impl Directory {
                 new_epoch
             }
         };
-        let journal = path.join(JOURNAL_DIRECTORY);
+        let journal = Self::journal_of(path);
         std::fs::create_dir_all(&journal).map_err(at(&journal))?;
-        Ok(Self { epoch, journal, _lock: lock })
+        Ok(Self { epoch, journal, _lock: Some(lock) })
+    }
+
+    /// Opens a store that exists, and writes nothing.
+    pub(crate) fn open_existing(path: &Path) -> Result<Self, DirectoryError> {
+        let epoch = Self::epoch_of(path)?;
+        let lock = lock_existing(path)?;
+        Ok(Self { epoch, journal: Self::journal_of(path), _lock: lock })
+    }
+
+    /// The epoch of a store that another process may have open.
+    pub(crate) fn epoch_of(path: &Path) -> Result<Epoch, DirectoryError> {
+        let format = path.join(FORMAT_FILE);
+        match format.exists() {
+            true => read_format(path, &format),
+            false => Err(DirectoryError::Missing(path.to_owned())),
+        }
+    }
+
+    /// Where the journal of a store is.
+    pub(crate) fn journal_of(path: &Path) -> PathBuf {
+        path.join(JOURNAL_DIRECTORY)
     }
 }
 
@@ -84,6 +111,21 @@ fn lock(directory: &Path) -> Result<File, DirectoryError> {
     let path = directory.join(LOCK_FILE);
     let at = |source| DirectoryError::Io { path: path.clone(), source };
     let file = File::options().write(true).create(true).truncate(false).open(&path).map_err(at)?;
+    hold(directory, file)
+}
+
+/// Locks without changing the directory. Without a file to lock no server has ever opened it.
+fn lock_existing(directory: &Path) -> Result<Option<File>, DirectoryError> {
+    let path = directory.join(LOCK_FILE);
+    match File::open(&path) {
+        Ok(file) => hold(directory, file).map(Some),
+        Err(source) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(DirectoryError::Io { path, source }),
+    }
+}
+
+fn hold(directory: &Path, file: File) -> Result<File, DirectoryError> {
+    let at = |source| DirectoryError::Io { path: directory.join(LOCK_FILE), source };
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(DirectoryError::Locked(directory.to_owned())),

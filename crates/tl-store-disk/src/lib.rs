@@ -7,6 +7,7 @@
 //!
 //! One [thread](writer) writes; readers find places in the index and read the files themselves.
 
+mod backup;
 mod blocks;
 mod checkpoint;
 mod directory;
@@ -14,6 +15,7 @@ pub mod disk;
 mod format;
 mod heads;
 mod index;
+mod inspect;
 mod journal;
 mod reader;
 mod recent;
@@ -35,7 +37,9 @@ use tl_store::{
     AppendError, Batch, Bounds, BoxFuture, LastLogged, LogStore, Page, Read, ReadError, TrimError,
 };
 
+pub use backup::{Backup, BackupError, backup};
 pub use directory::DirectoryError;
+pub use inspect::{ChannelReport, Damage, DamageKind, InspectError, Report, Torn, epoch, inspect};
 pub use recovery::RecoveryError;
 
 use directory::Directory;

@@ -1,0 +1,137 @@
+//! One segment, batch by batch, also behind damage.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+
+use tl_model::{LoggedEvent, Offset};
+
+use crate::format::{
+    ALIGNMENT, BATCH_HEADER_BYTES, BatchHeader, SEGMENT_HEADER_BYTES, SegmentHeader, read_record,
+};
+
+/// What a segment holds.
+#[derive(Debug)]
+pub(crate) struct Walk {
+    /// Whole batches, each with its place.
+    pub(crate) batches: Vec<(usize, BatchHeader)>,
+    /// What had been synced and is not there any more.
+    pub(crate) breaks: Vec<Break>,
+    /// Where the last whole batch ends.
+    pub(crate) position: usize,
+    /// The offset behind it.
+    pub(crate) end: Offset,
+    /// Whether something was begun behind it that never became whole.
+    pub(crate) is_torn: bool,
+}
+
+/// A place where batches are missing.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Break {
+    pub(crate) position: usize,
+    pub(crate) offsets: Range<Offset>,
+}
+
+/// Reads a segment whose header is known. Only the last segment can have a torn end: every other was
+/// synced before the next was begun.
+pub(crate) fn walk(segment: &Bytes, header: &SegmentHeader, is_last: bool) -> Walk {
+    let (position, end) = (SEGMENT_HEADER_BYTES, header.follows);
+    let (batches, breaks) = (Vec::new(), Vec::new());
+    let mut walk = Walk { batches, breaks, position, end, is_torn: false };
+    loop {
+        walk.take_whole(segment, header.generation);
+        let later = later_headers(segment, walk.position, header.generation);
+        let synced_to = later.iter().map(|(_, batch)| match is_last {
+            true => batch.durable_to,
+            false => batch.end(),
+        });
+        let synced_to = synced_to.max().unwrap_or(walk.end);
+        if synced_to <= walk.end {
+            walk.is_torn = !later.is_empty();
+            return walk;
+        }
+        let next = later
+            .into_iter()
+            .find(|(at, batch)| batch.follows >= walk.end && is_whole(segment, *at, batch));
+        let position = walk.position;
+        let Some((at, batch)) = next else {
+            walk.breaks.push(Break { position, offsets: walk.end..synced_to });
+            return walk;
+        };
+        walk.breaks.push(Break { position, offsets: walk.end..batch.follows });
+        (walk.position, walk.end) = (at, batch.follows);
+    }
+}
+
+/// The events of a whole batch.
+pub(crate) fn events(
+    segment: &Bytes,
+    position: usize,
+    batch: &BatchHeader,
+) -> impl Iterator<Item = LoggedEvent> {
+    let start = position + BATCH_HEADER_BYTES;
+    let end = start.saturating_add(batch.length as usize).min(segment.len());
+    let mut records = segment.slice(start.min(end)..end);
+    std::iter::from_fn(move || {
+        let (event, length) = read_record(&records)?;
+        records = records.slice(length..);
+        Some(event)
+    })
+}
+
+/// The header that the first batch of a segment implies, for when the segment's own is damaged.
+pub(crate) fn implied_header(segment: &[u8], like: SegmentHeader) -> Option<SegmentHeader> {
+    let batch = BatchHeader::read(segment.get(SEGMENT_HEADER_BYTES..)?)?;
+    Some(SegmentHeader { generation: batch.generation, follows: batch.follows, ..like })
+}
+
+/// The highest offset that any batch in a file says was synced, whichever use of the file it is of.
+pub(crate) fn synced_to(segment: &[u8]) -> Offset {
+    let positions = (SEGMENT_HEADER_BYTES..segment.len()).step_by(ALIGNMENT);
+    let headers = positions.filter_map(|at| BatchHeader::read(&segment[at..]));
+    headers.map(|batch| batch.durable_to).max().unwrap_or(Offset::START)
+}
+
+impl Walk {
+    /// Goes on over batches for as long as each is whole and the next one.
+    fn take_whole(&mut self, segment: &Bytes, generation: u64) {
+        while let Some(batch) = segment.get(self.position..).and_then(BatchHeader::read) {
+            let is_next = batch.generation == generation
+                && batch.follows == self.end
+                && batch.first >= batch.follows;
+            if !is_next || !is_whole(segment, self.position, &batch) {
+                return;
+            }
+            self.batches.push((self.position, batch));
+            self.position += batch.span();
+            self.end = batch.end();
+        }
+    }
+}
+
+/// Batch headers of this use of the file, from a position on.
+fn later_headers(segment: &[u8], from: usize, generation: u64) -> Vec<(usize, BatchHeader)> {
+    let positions = (from..segment.len()).step_by(ALIGNMENT);
+    let headers = positions.filter_map(|at| Some((at, BatchHeader::read(&segment[at..])?)));
+    headers.filter(|(_, batch)| batch.generation == generation).collect()
+}
+
+/// Whether the records fill the batch, each whole, legal and at its offset.
+fn is_whole(segment: &Bytes, position: usize, batch: &BatchHeader) -> bool {
+    let (mut length, mut next) = (BATCH_HEADER_BYTES, batch.first);
+    if position + length + batch.length as usize > segment.len() || batch.first < batch.follows {
+        return false;
+    }
+    let mut records = segment.slice(position + length..);
+    while next < batch.end() {
+        match read_record(&records) {
+            Some((event, record)) if event.offset == next => {
+                records = records.slice(record..);
+                length += record;
+                next = next.next();
+            }
+            _ => return false,
+        }
+    }
+    length == BATCH_HEADER_BYTES + batch.length as usize
+}
