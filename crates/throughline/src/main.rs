@@ -7,6 +7,7 @@ mod logging;
 mod output;
 mod publish;
 mod serve;
+mod store;
 mod subscribe;
 
 use std::process::ExitCode;
@@ -31,6 +32,8 @@ enum Command {
     Publish(publish::Publish),
     /// Read events and print them, one a line.
     Subscribe(subscribe::Subscribe),
+    /// Check, count, export, import and back up the files of a store.
+    Store(store::Store),
     /// Check a configuration, or describe what it can say.
     Config(config::Config),
     /// Watch events reach every transport, and subscribers change transports without losing any.
@@ -75,6 +78,8 @@ enum CliError {
     Output(#[from] std::io::Error),
     #[error("{0}")]
     Start(#[from] tl_server::StartError),
+    #[error("{0}")]
+    Store(String),
 }
 
 #[tokio::main]
@@ -83,6 +88,7 @@ async fn main() -> ExitCode {
         Command::Serve(serve) => serve.run().await,
         Command::Publish(publish) => publish.run().await,
         Command::Subscribe(subscribe) => subscribe.run().await,
+        Command::Store(store) => store.run().await,
         Command::Config(config) => config.run(),
         Command::Demo(demo) => Box::pin(demo.run()).await,
     };

@@ -120,18 +120,24 @@ impl Draft {
         Ok(event)
     }
 
+    /// The event as it is written, with nothing filled in.
+    pub fn event(&self) -> Result<Event, ReceiveError> {
+        let (Some(id), Some(source), Some(kind)) = (&self.id, &self.source, &self.event_type)
+        else {
+            return Err(ReceiveError::Missing("id, source and type"));
+        };
+        Ok(self.build(id, source, kind, self.time.as_deref())?)
+    }
+
     /// The event this delivers.
     pub fn receive(&self) -> Result<Received, ReceiveError> {
         let missing = ReceiveError::Missing;
-        let (Some(id), Some(source), Some(kind)) = (&self.id, &self.source, &self.event_type)
-        else {
-            return Err(missing("id, source and type"));
-        };
+        let event = self.event()?;
         let channel = self.channel.as_deref().and_then(|name| Channel::parse(name).ok());
         let position = |text: &Option<String>| text.as_deref().and_then(|text| text.parse().ok());
         Ok(Received {
             channel: channel.ok_or(missing("channel"))?,
-            event: self.build(id, source, kind, self.time.as_deref())?,
+            event,
             at: position(&self.cursor).ok_or(missing("cursor"))?,
             previous: position(&self.previous),
         })

@@ -7,3 +7,4 @@ mod listener;
 mod matrix;
 mod nginx;
 mod payloads;
+mod store;

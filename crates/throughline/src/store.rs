@@ -1,0 +1,120 @@
+//! Commands for operators, on the files of a store.
+
+mod backup;
+mod check;
+mod export;
+mod import;
+mod stats;
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use figment::value::Value;
+
+use tl_server::Config;
+use tl_server::config::StoreConfig;
+use tl_store_disk::{DiskStore, Options};
+
+use crate::CliError;
+
+/// Look after the files of a store: check, count, copy out, copy in, back up.
+///
+/// All but `backup` need the store to themselves: stop the server first.
+#[derive(Args, Debug)]
+pub(crate) struct Store {
+    #[command(subcommand)]
+    command: StoreCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum StoreCommand {
+    /// Copy a store, also while a server uses it.
+    Backup(backup::Backup),
+    /// Check every byte of a store, and tell all that is wrong.
+    Check(check::Check),
+    /// Print the events of a store, one a line.
+    Export(export::Export),
+    /// Log events, one a line, in a store.
+    Import(import::Import),
+    /// Count what a store holds.
+    Stats(stats::Stats),
+}
+
+impl Store {
+    pub(crate) async fn run(self) -> Result<(), CliError> {
+        match self.command {
+            StoreCommand::Backup(backup) => backup.run(),
+            StoreCommand::Check(check) => check.run(),
+            StoreCommand::Export(export) => export.run().await,
+            StoreCommand::Import(import) => import.run().await,
+            StoreCommand::Stats(stats) => stats.run(),
+        }
+    }
+}
+
+/// Which store.
+#[derive(Args, Debug)]
+struct StoreArgs {
+    /// The configuration file (TOML) that the server is started with.
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The directory of the log.
+    #[arg(short, long, value_name = "DIRECTORY")]
+    data: Option<String>,
+}
+
+impl StoreArgs {
+    /// Finds the store as `serve` does.
+    fn config(&self) -> Result<StoreConfig, CliError> {
+        let directory = |data: &String| ("store.directory".to_owned(), Value::from(data.as_str()));
+        let flags = self.data.iter().map(directory).collect();
+        Ok(Config::load(self.config.as_deref(), flags)?.store)
+    }
+
+    fn directory(&self) -> Result<PathBuf, CliError> {
+        Ok(self.config()?.directory)
+    }
+
+    /// Opens the store, or makes a new one.
+    fn open(&self) -> Result<DiskStore, CliError> {
+        let StoreConfig { directory, segment_bytes, .. } = self.config()?;
+        let options = Options { directory, segment_bytes: segment_bytes.0 };
+        DiskStore::open(&options).map_err(|error| CliError::Store(error.to_string()))
+    }
+
+    /// Opens the store, which must be there.
+    fn open_existing(&self) -> Result<DiskStore, CliError> {
+        tl_store_disk::epoch(&self.directory()?)
+            .map_err(|error| CliError::Store(error.to_string()))?;
+        self.open()
+    }
+}
+
+/// Bytes as people write them.
+fn bytes(count: u64) -> String {
+    format!("{} bytes", grouped(count))
+}
+
+/// A number with its thousands apart.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thousands_are_apart() {
+        let texts = [0, 999, 1_000, 1_234_567].map(grouped);
+        assert_eq!(texts, ["0", "999", "1,000", "1,234,567"]);
+    }
+}
