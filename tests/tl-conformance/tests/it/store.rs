@@ -267,11 +267,10 @@ fn event(id: &str, content_type: Option<&str>, data: Option<&[u8]>) -> NewEvent 
 /// be one and is another.
 fn any_event(number: usize, random: &mut fastrand::Rng) -> NewEvent {
     let types = ["application/json", "text/plain", "application/octet-stream", "x/y+json"];
-    let content_type = (random.u8(..4) > 0).then(|| *random.choice(types).expect("some"));
-    let bytes: Vec<u8> =
-        std::iter::repeat_with(|| random.u8(..)).take(random.usize(..600)).collect();
-    let text: String =
-        std::iter::repeat_with(|| random.char(..)).take(random.usize(..50)).collect();
+    let content_type = (random.u8(..4) > 0).then(|| types[random.usize(..types.len())]);
+    let length = random.usize(..600);
+    let bytes: Vec<u8> = std::iter::repeat_with(|| random.u8(..)).take(length).collect();
+    let text: String = std::iter::repeat_with(|| random.char(..)).take(length / 10).collect();
     let data: Option<Vec<u8>> = match random.u8(..7) {
         0 => None,
         1 => Some(Vec::new()),
