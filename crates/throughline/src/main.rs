@@ -78,8 +78,6 @@ enum CliError {
     Output(#[from] std::io::Error),
     #[error("{0}")]
     Start(#[from] tl_server::StartError),
-    #[error("{0}")]
-    Store(String),
 }
 
 #[tokio::main]

@@ -79,13 +79,13 @@ impl StoreArgs {
     fn open(&self) -> Result<DiskStore, CliError> {
         let StoreConfig { directory, segment_bytes, .. } = self.config()?;
         let options = Options { directory, segment_bytes: segment_bytes.0 };
-        DiskStore::open(&options).map_err(|error| CliError::Store(error.to_string()))
+        DiskStore::open(&options).map_err(|error| CliError::Other(error.to_string()))
     }
 
     /// Opens the store, which must be there.
     fn open_existing(&self) -> Result<DiskStore, CliError> {
         tl_store_disk::epoch(&self.directory()?)
-            .map_err(|error| CliError::Store(error.to_string()))?;
+            .map_err(|error| CliError::Other(error.to_string()))?;
         self.open()
     }
 }

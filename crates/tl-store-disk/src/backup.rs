@@ -187,7 +187,7 @@ impl Copying<'_> {
             self.kept.insert(number);
             return Ok(Outcome::Copied(Some(copy.walk.end)));
         }
-        let segment = match read_segment(&self.source, number, is_last)? {
+        let segment = match read_settled(&self.source, number, is_last)? {
             Some(segment) => segment,
             // Named, but not begun: a server has just gone on to it, or stopped there.
             None if is_last => return Ok(Outcome::Copied(end)),
@@ -256,6 +256,22 @@ fn read_segment(
     let bytes = Bytes::from(bytes);
     let walk = walk(&bytes, &header, is_last);
     Ok(Some(Segment { header, bytes, walk }))
+}
+
+/// Reads a segment until what is missing in it is missing twice: a server may have written at two
+/// places while the bytes between them were being read.
+fn read_settled(
+    journal: &Path,
+    number: u64,
+    is_last: bool,
+) -> Result<Option<Segment>, BackupError> {
+    let mut breaks = Vec::new();
+    loop {
+        match read_segment(journal, number, is_last)? {
+            Some(segment) if segment.walk.breaks != breaks => breaks = segment.walk.breaks,
+            settled => return Ok(settled),
+        }
+    }
 }
 
 fn header_of(journal: &Path, number: u64) -> Option<SegmentHeader> {

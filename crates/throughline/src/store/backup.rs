@@ -29,7 +29,7 @@ pub(crate) struct Backup {
 impl Backup {
     pub(crate) fn run(self) -> Result<(), CliError> {
         let done = backup(&self.store.directory()?, &self.to)
-            .map_err(|error| CliError::Store(error.to_string()))?;
+            .map_err(|error| CliError::Other(error.to_string()))?;
         let (copied, kept) = (grouped(done.copied), grouped(done.kept));
         let (removed, events) = (grouped(done.removed), grouped(done.report.events));
         output::line(&format!("{events} events in {}, checked", self.to.display()))?;

@@ -23,11 +23,11 @@ pub(crate) struct Check {
 impl Check {
     pub(crate) fn run(self) -> Result<(), CliError> {
         let report = inspect(&self.store.directory()?)
-            .map_err(|error| CliError::Store(error.to_string()))?;
+            .map_err(|error| CliError::Other(error.to_string()))?;
         print(&report)?;
         match report.damage.len() {
             0 => Ok(output::line("The store is sound.")?),
-            count => Err(CliError::Store(format!(
+            count => Err(CliError::Other(format!(
                 "the store is damaged in {count} places; restore it from a backup"
             ))),
         }

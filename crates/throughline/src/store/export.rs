@@ -77,7 +77,7 @@ async fn write(
     let (events_max, bytes_max) = (PAGE_EVENTS_MAX, PAGE_BYTES_MAX);
     loop {
         let read = Read { selection: selection.clone(), after, events_max, bytes_max };
-        let page = store.read(read).await.map_err(|error| CliError::Store(error.to_string()))?;
+        let page = store.read(read).await.map_err(|error| CliError::Other(error.to_string()))?;
         if let Some(gap) = page.gap {
             let cursor = |offset| Position { epoch: store.epoch(), offset }.cursor();
             let (after, through) = (cursor(gap.after), cursor(gap.through));

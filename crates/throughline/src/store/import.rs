@@ -107,7 +107,7 @@ impl Importing<'_> {
         }
         let count = events.len() as u64;
         let batch = Batch { durability: Durability::Fsync, logged_at_ms: now_ms(), events };
-        self.store.append(batch).await.map_err(|error| CliError::Store(error.to_string()))?;
+        self.store.append(batch).await.map_err(|error| CliError::Other(error.to_string()))?;
         self.logged += count;
         self.bytes = 0;
         Ok(())

@@ -25,7 +25,7 @@ pub(crate) struct Stats {
 impl Stats {
     pub(crate) fn run(self) -> Result<(), CliError> {
         let report = inspect(&self.store.directory()?)
-            .map_err(|error| CliError::Store(error.to_string()))?;
+            .map_err(|error| CliError::Other(error.to_string()))?;
         if !report.is_sound() {
             output::note("The store is damaged, and this is what can be read: see `store check`.");
         }

@@ -6,11 +6,12 @@ use tl_store::{Batch, LogStore};
 use super::*;
 use crate::{DiskStore, Options};
 
-/// Two batches of 20,000 bytes each fill a segment.
+/// Three batches of 20,000 bytes each fill a segment.
 pub(crate) const SEGMENT_BYTES: u64 = 64 * 1024;
 const DATA_BYTES: usize = 20_000;
 
-/// A store of ten events, each a batch of its own: three in a segment, one in the fourth.
+/// A store of ten events, each a batch of its own: three in a segment, one in the
+/// fourth.
 pub(crate) struct Store(pub(crate) tempfile::TempDir);
 
 impl Store {
@@ -53,7 +54,8 @@ impl Store {
 
 pub(crate) async fn append(store: &DiskStore, number: usize) {
     let event = Event::builder("1", "/s", "t").data(&[b'x'; DATA_BYTES]).build().expect("legal");
-    let channel = Channel::parse(if number % 2 == 0 { "even" } else { "odd" }).expect("channel");
+    let channel =
+        Channel::parse(if number.is_multiple_of(2) { "even" } else { "odd" }).expect("channel");
     let events = vec![NewEvent { channel, event }];
     let batch =
         Batch { durability: Durability::Fsync, logged_at_ms: 1_000 + number as u64, events };
