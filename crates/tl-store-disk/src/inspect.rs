@@ -19,8 +19,9 @@ pub use report::{ChannelReport, Damage, DamageKind, Report, Torn};
 
 use crate::directory::{Directory, DirectoryError};
 use crate::format::{SEGMENT_HEADER_BYTES, SegmentHeader};
+use crate::scan::synced_to;
 use crate::segments::{segment_name, segment_number};
-use walk::{events, implied_header, synced_to, walk};
+use walk::{events, implied_header, walk};
 
 /// Why a store cannot be looked at.
 #[derive(Debug, thiserror::Error)]

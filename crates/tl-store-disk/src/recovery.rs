@@ -154,7 +154,13 @@ impl<'a> Reader<'a> {
             Some(header) if header.epoch != self.epoch => {
                 Err(RecoveryError::Foreign(segment_name(number)))
             }
-            header => Ok(header.filter(|header| header.number == number)),
+            Some(header) if header.number == number => Ok(Some(header)),
+            // Zeros, or an earlier segment, and nothing says that more was synced than there is.
+            earlier if earlier.is_some() || bytes == [0; SEGMENT_HEADER_BYTES] => {
+                let is_unbegun = Segment::read(self.disk, number)?.synced_to() <= self.end();
+                if is_unbegun { Ok(None) } else { Err(damage(number, 0, self.end())) }
+            }
+            _ => Err(damage(number, 0, self.end())),
         }
     }
 

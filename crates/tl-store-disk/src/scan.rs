@@ -56,9 +56,12 @@ impl Segment {
         position: usize,
         generation: u64,
     ) -> impl Iterator<Item = BatchHeader> + '_ {
-        let positions = (position..self.bytes.len()).step_by(ALIGNMENT);
-        let headers = positions.filter_map(|at| BatchHeader::read(&self.bytes[at..]));
-        headers.filter(move |header| header.generation == generation)
+        later_headers(&self.bytes, position, generation).map(|(_, header)| header)
+    }
+
+    /// The highest offset that any batch in the file says was synced, whichever use of it it is of.
+    pub(crate) fn synced_to(&self) -> Offset {
+        synced_to(&self.bytes)
     }
 
     /// The records of a whole batch at a position.
@@ -100,11 +103,8 @@ impl Iterator for Batches<'_> {
     fn next(&mut self) -> Option<(usize, BatchHeader)> {
         let bytes = self.bytes.get(self.position..)?;
         let header = BatchHeader::read(bytes)?;
-        let is_next = header.generation == self.generation
-            && header.follows == self.end
-            && header.first >= header.follows;
-        let records = bytes.get(BATCH_HEADER_BYTES..BATCH_HEADER_BYTES + header.length as usize)?;
-        (is_next && are_whole(records, &header)).then_some(())?;
+        let is_next = header.generation == self.generation && header.follows == self.end;
+        (is_next && is_whole(bytes, &header)).then_some(())?;
         let position = self.position;
         self.position += header.span();
         self.end = header.end();
@@ -112,9 +112,32 @@ impl Iterator for Batches<'_> {
     }
 }
 
-/// Whether the records fill the batch, each whole and at its offset.
-fn are_whole(records: &[u8], batch: &BatchHeader) -> bool {
-    let mut rest = records;
+/// Batch headers of one use of a file, from a position on, each with its place.
+pub(crate) fn later_headers(
+    segment: &[u8],
+    from: usize,
+    generation: u64,
+) -> impl Iterator<Item = (usize, BatchHeader)> + '_ {
+    headers(segment, from).filter(move |(_, header)| header.generation == generation)
+}
+
+/// See [`Segment::synced_to`].
+pub(crate) fn synced_to(segment: &[u8]) -> Offset {
+    let synced = headers(segment, SEGMENT_HEADER_BYTES).map(|(_, header)| header.durable_to);
+    synced.max().unwrap_or(Offset::START)
+}
+
+fn headers(segment: &[u8], from: usize) -> impl Iterator<Item = (usize, BatchHeader)> + '_ {
+    let positions = (from..segment.len()).step_by(ALIGNMENT);
+    positions.filter_map(|at| Some((at, BatchHeader::read(&segment[at..])?)))
+}
+
+/// Whether records fill the batch that these bytes begin with, each whole and at its offset.
+pub(crate) fn is_whole(bytes: &[u8], batch: &BatchHeader) -> bool {
+    let records = BATCH_HEADER_BYTES..BATCH_HEADER_BYTES + batch.length as usize;
+    let Some(mut rest) = bytes.get(records).filter(|_| batch.first >= batch.follows) else {
+        return false;
+    };
     for count in 0..u64::from(batch.count) {
         match read_record_header(rest) {
             Some((record, length)) if record.offset == batch.first.plus(count) => {

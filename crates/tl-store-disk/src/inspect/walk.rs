@@ -7,8 +7,9 @@ use bytes::Bytes;
 use tl_model::{LoggedEvent, Offset};
 
 use crate::format::{
-    ALIGNMENT, BATCH_HEADER_BYTES, BatchHeader, SEGMENT_HEADER_BYTES, SegmentHeader, read_record,
+    BATCH_HEADER_BYTES, BatchHeader, SEGMENT_HEADER_BYTES, SegmentHeader, read_record,
 };
+use crate::scan::{is_whole, later_headers};
 
 /// What a segment holds.
 #[derive(Debug)]
@@ -41,6 +42,7 @@ pub(crate) fn walk(segment: &Bytes, header: &SegmentHeader, is_last: bool) -> Wa
     loop {
         walk.take_whole(segment, header.generation);
         let later = later_headers(segment, walk.position, header.generation);
+        let later: Vec<_> = later.collect();
         let synced_to = later.iter().map(|(_, batch)| match is_last {
             true => batch.durable_to,
             false => batch.end(),
@@ -52,7 +54,7 @@ pub(crate) fn walk(segment: &Bytes, header: &SegmentHeader, is_last: bool) -> Wa
         }
         let next = later
             .into_iter()
-            .find(|(at, batch)| batch.follows >= walk.end && is_whole(segment, *at, batch));
+            .find(|(at, batch)| batch.follows >= walk.end && is_whole(&segment[*at..], batch));
         let position = walk.position;
         let Some((at, batch)) = next else {
             walk.breaks.push(Break { position, offsets: walk.end..synced_to });
@@ -85,21 +87,12 @@ pub(crate) fn implied_header(segment: &[u8], like: SegmentHeader) -> Option<Segm
     Some(SegmentHeader { generation: batch.generation, follows: batch.follows, ..like })
 }
 
-/// The highest offset that any batch in a file says was synced, whichever use of the file it is of.
-pub(crate) fn synced_to(segment: &[u8]) -> Offset {
-    let positions = (SEGMENT_HEADER_BYTES..segment.len()).step_by(ALIGNMENT);
-    let headers = positions.filter_map(|at| BatchHeader::read(&segment[at..]));
-    headers.map(|batch| batch.durable_to).max().unwrap_or(Offset::START)
-}
-
 impl Walk {
     /// Goes on over batches for as long as each is whole and the next one.
     fn take_whole(&mut self, segment: &Bytes, generation: u64) {
         while let Some(batch) = segment.get(self.position..).and_then(BatchHeader::read) {
-            let is_next = batch.generation == generation
-                && batch.follows == self.end
-                && batch.first >= batch.follows;
-            if !is_next || !is_whole(segment, self.position, &batch) {
+            let is_next = batch.generation == generation && batch.follows == self.end;
+            if !is_next || !is_whole(&segment[self.position..], &batch) {
                 return;
             }
             self.batches.push((self.position, batch));
@@ -107,31 +100,4 @@ impl Walk {
             self.end = batch.end();
         }
     }
-}
-
-/// Batch headers of this use of the file, from a position on.
-fn later_headers(segment: &[u8], from: usize, generation: u64) -> Vec<(usize, BatchHeader)> {
-    let positions = (from..segment.len()).step_by(ALIGNMENT);
-    let headers = positions.filter_map(|at| Some((at, BatchHeader::read(&segment[at..])?)));
-    headers.filter(|(_, batch)| batch.generation == generation).collect()
-}
-
-/// Whether the records fill the batch, each whole, legal and at its offset.
-fn is_whole(segment: &Bytes, position: usize, batch: &BatchHeader) -> bool {
-    let (mut length, mut next) = (BATCH_HEADER_BYTES, batch.first);
-    if position + length + batch.length as usize > segment.len() || batch.first < batch.follows {
-        return false;
-    }
-    let mut records = segment.slice(position + length..);
-    while next < batch.end() {
-        match read_record(&records) {
-            Some((event, record)) if event.offset == next => {
-                records = records.slice(record..);
-                length += record;
-                next = next.next();
-            }
-            _ => return false,
-        }
-    }
-    length == BATCH_HEADER_BYTES + batch.length as usize
 }

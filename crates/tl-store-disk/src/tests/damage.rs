@@ -201,6 +201,19 @@ async fn a_file_that_was_named_but_never_begun_is_used() {
     assert_eq!(read_all(&store).await.expect("reads").last(), Some(&offset));
 }
 
+/// A header is synced with the first batch: one that makes no sense is no sign of a crash.
+#[tokio::test]
+async fn a_damaged_header_is_reported_also_of_the_last_segment() {
+    let spoilt: [fn(&mut Vec<u8>); 2] = [|bytes| bytes[30] ^= 1, |bytes| bytes[..48].fill(0)];
+    for spoil in spoilt {
+        let disk = three_events().await;
+        disk.damage(FIRST, spoil);
+        let error = open(&disk).map(|_| ()).expect_err("refused");
+        let is_damage = matches!(error, OpenError::Recovery(RecoveryError::Damaged { .. }));
+        assert!(is_damage, "{error}");
+    }
+}
+
 #[tokio::test]
 async fn a_segment_of_another_log_is_refused() {
     let disk = three_events().await;
