@@ -1,5 +1,7 @@
 //! The machine that is measured on: its cores and its clocks.
 
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::time::Duration;
 
 use rustix::thread::{ClockId, CpuSet, sched_setaffinity};
@@ -35,6 +37,16 @@ pub(crate) fn time_of_process(id: u32) -> Duration {
         |place: usize| fields.split(' ').nth(place).and_then(|text| text.parse::<u64>().ok());
     let ticks = field(11).zip(field(12)).map(|(user, system)| user + system).expect("two numbers");
     Duration::from_millis(ticks * 10)
+}
+
+/// Bytes that the disk below a directory has ever been given to write.
+pub(crate) fn device_bytes_written(directory: &Path) -> u64 {
+    let device = std::fs::metadata(directory).expect("it is there").dev();
+    let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
+    let stat = std::fs::read_to_string(format!("/sys/dev/block/{major}:{minor}/stat"));
+    let stat = stat.unwrap_or_default();
+    let sectors = stat.split_whitespace().nth(6).and_then(|number| number.parse::<u64>().ok());
+    sectors.map_or(0, |sectors| sectors * 512)
 }
 
 /// What machine it is, in a line.

@@ -10,9 +10,11 @@ mod http;
 mod latency;
 mod machine;
 mod publish;
+mod store;
 mod subscriber;
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 
 use clap::Parser;
 
@@ -20,6 +22,11 @@ use figures::Figures;
 
 /// All benchmarks, by name.
 const BENCHES: &[Bench] = &[
+    Bench {
+        name: "catch-up",
+        what: "reading one channel and patterns out of 10 GB in a million channels; fills the disk first",
+        run: store::catch_up,
+    },
     Bench {
         name: "fan-out-sse",
         what: "one channel to 1,000 Server-Sent Events subscribers",
@@ -31,9 +38,19 @@ const BENCHES: &[Bench] = &[
         run: |runs| fan_out::run(subscriber::Transport::WebSocket, runs),
     },
     Bench {
+        name: "journal",
+        what: "synced batches against a plain append + fdatasync of the same data",
+        run: store::journal,
+    },
+    Bench {
         name: "latency",
         what: "from publishing over HTTP to the receipt, and to a subscriber",
         run: latency::run,
+    },
+    Bench {
+        name: "open",
+        what: "opening after kill -9: a million channels, 1 GB, 10 GB; fills the disk first",
+        run: store::open,
     },
     Bench {
         name: "publish-http",
@@ -73,10 +90,22 @@ struct Cli {
     names: Vec<String>,
     #[command(flatten)]
     runs: Runs,
+    /// Fills a store, for the benchmarks that need a large one.
+    #[arg(long, hide = true, num_args = 2)]
+    fill: Option<Vec<String>>,
+    /// Opens a store, in a process of its own.
+    #[arg(long, hide = true)]
+    open: Option<PathBuf>,
 }
 
 fn main() -> io::Result<()> {
     let cli = Cli::parse();
+    if let Some([directory, shape]) = cli.fill.as_deref() {
+        store::fill_and_wait(directory.into(), shape);
+    }
+    if let Some(directory) = cli.open {
+        store::open_and_tell(directory);
+    }
     let mut out = io::stdout().lock();
     if cli.names.is_empty() {
         for bench in BENCHES {
