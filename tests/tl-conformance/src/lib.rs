@@ -6,6 +6,7 @@ mod nginx;
 mod node;
 mod port;
 mod raw;
+mod receipts;
 mod server;
 mod vitals;
 pub mod web_socket;
@@ -15,6 +16,7 @@ pub use nginx::Nginx;
 pub use node::NodeProgram;
 pub use port::free_port;
 pub use raw::{Answer, RawSocket};
+pub use receipts::{Found, Receipt, check_order, lost, read_on};
 pub use server::{RunningServer, ServerOptions, cargo_built};
 pub use vitals::{Vitals, Witnessed};
 

@@ -18,6 +18,8 @@ pub struct ServerOptions {
     pub data: Option<PathBuf>,
     /// The only processor core it may use.
     pub core: Option<usize>,
+    /// A program that starts it, with its arguments; it ends by becoming the server.
+    pub under: Vec<String>,
 }
 
 /// The real server, in a process of its own. Dropping it kills that process.
@@ -42,7 +44,7 @@ impl RunningServer {
         std::fs::write(&config, &options.config).expect("the configuration is written");
         let data = options.data.clone().unwrap_or_else(|| home.path().join("data"));
         let log = home.path().join("server.log");
-        let child = command(options.core)
+        let child = command(options)
             .env_remove("THROUGHLINE_SEED")
             .arg("serve")
             .args(["--config".as_ref(), config.as_os_str()])
@@ -136,16 +138,15 @@ impl Drop for RunningServer {
     }
 }
 
-fn command(core: Option<usize>) -> Command {
-    let program = cargo_built("throughline");
-    match core {
-        None => Command::new(program),
-        Some(core) => {
-            let mut command = Command::new("taskset");
-            command.args(["--cpu-list", &core.to_string()]).arg(program);
-            command
-        }
+fn command(options: &ServerOptions) -> Command {
+    let mut words = options.under.clone();
+    if let Some(core) = options.core {
+        words.extend(["taskset".into(), "--cpu-list".into(), core.to_string()]);
     }
+    words.push(cargo_built("throughline").to_string_lossy().into_owned());
+    let mut command = Command::new(&words[0]);
+    command.args(&words[1..]);
+    command
 }
 
 /// A program of this workspace, built from its present source.

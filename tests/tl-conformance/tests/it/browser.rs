@@ -161,7 +161,10 @@ impl Home {
         let listed: Vec<_> = origins.iter().take(1).collect();
         let config = format!("[listen]\norigins = {}\n", json!(listed));
         let (port, path) = (free_port(), Some(data.path().join("log")));
-        Self { options: ServerOptions { config, port, data: path, core: None }, _data: data }
+        Self {
+            options: ServerOptions { config, port, data: path, ..ServerOptions::default() },
+            _data: data,
+        }
     }
 
     fn start(&self) -> RunningServer {

@@ -1,11 +1,12 @@
 //! X3, X6: what has a receipt is there after `kill -9`, once and in order.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
-use tl_client::{Client, Draft, PublishOptions, Session, Subscribe, TransportKind, Update};
-use tl_conformance::{RunningServer, ServerOptions, say, seed};
-use tl_model::{After, Form, Offset, Position};
+use tl_client::{Client, Draft, PublishOptions, Session, TransportKind};
+use tl_conformance::{
+    Receipt, RunningServer, ServerOptions, check_order, lost, read_on, say, seed,
+};
+use tl_model::{After, Form, Position};
 
 /// Rounds of publishing, killing and starting anew.
 const ROUNDS: usize = 200;
@@ -55,12 +56,8 @@ impl Log {
 
     fn start(&self) -> RunningServer {
         let data = Some(self.home.path().join("data"));
-        RunningServer::start(&ServerOptions {
-            config: self.config.clone(),
-            data,
-            port: 0,
-            core: None,
-        })
+        let config = self.config.clone();
+        RunningServer::start(&ServerOptions { config, data, ..ServerOptions::default() })
     }
 
     /// Publishes, kills at a random moment, starts anew, and looks for every receipt. Returns how
@@ -75,42 +72,20 @@ impl Log {
         let receipts = receipts.expect("every publisher notices that the server is gone").concat();
         let server = self.start();
         let transport = TransportKind::ALL[random.usize(..TransportKind::ALL.len())];
-        let events = self.read_on(&server.client(), transport).await;
+        let (events, checked) = read_on(&server.client(), self.checked, transport).await;
+        self.checked = checked;
         server.kill();
         self.receipts += receipts.len();
         self.found += events.len();
         check_order(&events, round);
         lost(&receipts, &events, round)
     }
-
-    /// All events behind what was checked before.
-    async fn read_on(
-        &mut self,
-        client: &Client,
-        transport: TransportKind,
-    ) -> Vec<(Offset, String)> {
-        let subscribe = Subscribe::to(["crash.>"]).after(self.checked).over(transport);
-        let mut subscription = client.subscribe(subscribe.without_reconnect());
-        let mut events = Vec::new();
-        loop {
-            match subscription.next().await.expect("the end is told").expect("an update") {
-                Update::Event(event) => {
-                    events.push((event.at.offset, event.event.id().to_owned()));
-                }
-                Update::CaughtUp(at) => {
-                    self.checked = After::Position(at);
-                    return events;
-                }
-                other => panic!("{other:?}"),
-            }
-        }
-    }
 }
 
 async fn start_publishers(
     server: &RunningServer,
     round: usize,
-) -> tokio::task::JoinSet<Vec<(Position, String)>> {
+) -> tokio::task::JoinSet<Vec<Receipt>> {
     let client = server.client();
     let mut publishers = tokio::task::JoinSet::new();
     let sessions = [Form::Json, Form::Protobuf].map(|form| client.session(form));
@@ -154,34 +129,4 @@ async fn publish(
     };
     assert!(receipt.error.is_unset(), "{receipt:?}");
     Some(receipt.cursor.parse().expect("a cursor"))
-}
-
-/// Offsets rise, and the events of one publisher are in the order in which it published them.
-fn check_order(events: &[(Offset, String)], round: usize) {
-    assert!(events.is_sorted_by(|a, b| a.0 < b.0), "round {round}");
-    let mut last: HashMap<(&str, &str), usize> = HashMap::new();
-    for (_, id) in events {
-        let mut parts = id.split('-');
-        let mut part = || parts.next().expect("three parts");
-        let (of_round, publisher, number) = (part(), part(), part().parse().expect("a number"));
-        let before = last.insert((of_round, publisher), number);
-        assert!(before.is_none_or(|before| before < number), "round {round}: {id} comes late");
-    }
-}
-
-/// How many receipts have no event. Those that have one have it once, at the place they name.
-fn lost(receipts: &[(Position, String)], events: &[(Offset, String)], round: usize) -> usize {
-    let mut places: HashMap<&str, Vec<Offset>> = HashMap::new();
-    for (offset, id) in events {
-        places.entry(id).or_default().push(*offset);
-    }
-    let is_lost = |(at, id): &&(Position, String)| match places.get(id.as_str()).map(Vec::as_slice)
-    {
-        None => true,
-        Some(found) => {
-            assert_eq!(found, [at.offset], "round {round}: {id}");
-            false
-        }
-    };
-    receipts.iter().filter(is_lost).count()
 }
