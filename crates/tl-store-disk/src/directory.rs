@@ -66,7 +66,7 @@ impl Directory {
             let path = path.to_owned();
             |source| DirectoryError::Io { path, source }
         };
-        std::fs::create_dir_all(path).map_err(at(path))?;
+        create_durably(path).map_err(at(path))?;
         let format = path.join(FORMAT_FILE);
         let is_store = format.exists();
         if !is_store && !is_unused(path).map_err(at(path))? {
@@ -82,6 +82,7 @@ impl Directory {
         };
         let journal = Self::journal_of(path);
         std::fs::create_dir_all(&journal).map_err(at(&journal))?;
+        sync_directory(path).map_err(at(path))?;
         Ok(Self { epoch, journal, _lock: Some(lock) })
     }
 
@@ -171,7 +172,22 @@ fn write_format(directory: &Path, epoch: Epoch) -> io::Result<()> {
     write!(file, "{TITLE}\nversion {VERSION}\nepoch {:015x}\n", epoch.get())?;
     file.sync_all()?;
     std::fs::rename(&new, directory.join(FORMAT_FILE))?;
-    File::open(directory)?.sync_all()
+    sync_directory(directory)
+}
+
+/// Makes a directory and those above it. What is synced in it survives a power loss only if it does,
+/// too.
+fn create_durably(directory: &Path) -> io::Result<()> {
+    let is_missing = |it: &&Path| !it.as_os_str().is_empty() && !it.exists();
+    let missing: Vec<_> = directory.ancestors().take_while(is_missing).collect();
+    std::fs::create_dir_all(directory)?;
+    missing.iter().filter_map(|made| made.parent()).try_for_each(sync_directory)
+}
+
+fn sync_directory(directory: &Path) -> io::Result<()> {
+    // A relative path ends in no name, which is the working directory.
+    let is_here = directory.as_os_str().is_empty();
+    File::open(if is_here { Path::new(".") } else { directory })?.sync_all()
 }
 
 const FORMAT_FILE: &str = "FORMAT";
