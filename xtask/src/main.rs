@@ -45,7 +45,7 @@ enum Command {
         #[arg(long, default_value_t = 20)]
         seconds: u32,
     },
-    /// Run a heavy foreign test suite; without a name, list them.
+    /// Run a heavy test suite; without a name, list them.
     Suite {
         /// Which.
         name: Option<String>,

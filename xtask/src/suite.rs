@@ -1,7 +1,8 @@
-//! Heavy test suites that others wrote.
+//! Heavy test suites: those that others wrote, and our own that need much of the machine.
 
 mod autobahn;
 mod chroot;
+mod faults;
 mod service;
 
 use std::path::{Path, PathBuf};
@@ -9,13 +10,25 @@ use std::path::{Path, PathBuf};
 use crate::run::{Result, root, say};
 
 /// All suites, by name.
-const SUITES: &[Suite] = &[Suite {
-    name: "autobahn",
-    what: "Autobahn's fuzzing client on the WebSocket codec (RFC 6455)",
-    run: autobahn::run,
-}];
+const SUITES: &[Suite] = &[
+    Suite {
+        name: "autobahn",
+        what: "Autobahn's fuzzing client on the WebSocket codec (RFC 6455)",
+        run: autobahn::run,
+    },
+    Suite {
+        name: "disk-faults",
+        what: "the server on a disk that fails at random (libfiu)",
+        run: faults::disk_faults,
+    },
+    Suite {
+        name: "power-loss",
+        what: "the server on ext4 and xfs that lose power",
+        run: faults::power_loss,
+    },
+];
 
-/// A suite that others wrote.
+/// A heavy suite.
 struct Suite {
     name: &'static str,
     what: &'static str,

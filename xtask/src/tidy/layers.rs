@@ -31,6 +31,7 @@ const LAYERS: &[Layer] = &[
         crates: &[
             "tl-bench",
             "tl-conformance",
+            "tl-faults",
             "tl-server",
             "tl-testbench",
             "throughline",
