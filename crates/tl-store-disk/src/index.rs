@@ -191,6 +191,14 @@ impl Index {
         self.sealed.iter().cloned().collect()
     }
 
+    /// The number of the last segment that has events.
+    pub(crate) fn newest_with_events(&self) -> Option<u64> {
+        let mut recent = self.recent.iter().rev();
+        let recent = recent.find(|segment| segment.first().is_some());
+        let sealed = || self.sealed.iter().rev().find(|segment| !segment.is_empty());
+        recent.map(|segment| segment.number).or_else(|| sealed().map(|segment| segment.number))
+    }
+
     /// Lets go of the oldest segments, up to and including this number. What the heads know of their
     /// events is to be [forgotten](Self::forget) afterwards.
     pub(crate) fn drop_segments(&mut self, through: u64) -> Vec<Arc<Sealed>> {

@@ -225,6 +225,9 @@ impl<'a> Reader<'a> {
             return Ok(None);
         }
         if later.is_empty() {
+            // A process that was killed may have written what it never synced. From here on it counts
+            // as synced.
+            segment.file.sync()?;
             let (len, position) = (segment.file.size()?, position as u64);
             let (file, generation) = (segment.file, header.generation);
             return Ok(Some(Active { file, generation, len, position, unwritten: Vec::new() }));

@@ -127,6 +127,11 @@ impl Sealed {
         Ok(())
     }
 
+    /// Whether it has no events.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.sections.events == 0
+    }
+
     /// The numbers of the places of a selection, rising.
     pub(crate) fn select(&self, selection: &Selection) -> io::Result<Vec<u32>> {
         let mut ranges = Vec::new();

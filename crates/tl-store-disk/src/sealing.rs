@@ -78,14 +78,17 @@ impl Sealer {
         self.write_checkpoint(&mut self.lock());
     }
 
-    /// The number of the last of the oldest segments that hold only events that have expired.
+    /// The number of the last of the oldest segments that hold only events that have expired. The
+    /// last segment that has events is never among them: it tells where the log goes on.
     pub(crate) fn expired(&self, rules: &Rules, now_ms: u64) -> io::Result<Option<u64>> {
         let mut older = HashMap::new();
         let mut last = None;
-        let sealed = self.index.read().sealed();
-        for segment in sealed {
+        let index = self.index.read();
+        let (sealed, newest) = (index.sealed(), index.newest_with_events());
+        drop(index);
+        for segment in sealed.iter().take_while(|segment| Some(segment.number) < newest) {
             let age = Duration::from_millis(now_ms.saturating_sub(segment.newest_ms));
-            if !self.is_expired(&segment, rules, age, &mut older)? {
+            if !self.is_expired(segment, rules, age, &mut older)? {
                 break;
             }
             last = Some(segment.number);

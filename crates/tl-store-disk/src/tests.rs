@@ -8,6 +8,7 @@ use super::*;
 
 mod checkpoint;
 mod damage;
+mod left_behind;
 mod power_loss;
 
 /// Small, so that every test that appends a little goes through several segments.

@@ -80,6 +80,13 @@ fn a_power_loss_loses_no_synced_event_and_invents_none() {
 }
 
 #[test]
+fn a_power_loss_after_the_death_of_the_process_loses_no_synced_event() {
+    let ends = [End::ProcessDeath, End::PowerLoss];
+    let figures = crash(images(), Faults::default(), &ends).unwrap_or_else(|it| panic!("{it}"));
+    println!("{figures:?}");
+}
+
+#[test]
 fn what_the_system_has_survives_the_process() {
     let ends = [End::ProcessDeath, End::Close];
     let figures = crash(100, Faults::default(), &ends).unwrap_or_else(|it| panic!("{it}"));

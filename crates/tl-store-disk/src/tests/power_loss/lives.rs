@@ -1,6 +1,7 @@
 //! One log through several lives, each of which ends in its own way.
 
 use std::ops::AddAssign;
+use std::time::Duration;
 
 use fastrand::Rng;
 
@@ -131,7 +132,11 @@ impl Lives {
     }
 
     async fn trim(&mut self, store: &DiskStore) -> Result<(), TrimError> {
-        let retention = Retention { count: Some(self.random.u64(1..8)), ..Retention::default() };
+        // All that is old enough, or all but the newest.
+        let retention = match self.random.bool() {
+            true => Retention { age: Some(Duration::ZERO), ..Retention::default() },
+            false => Retention { count: Some(self.random.u64(1..8)), ..Retention::default() },
+        };
         let rule = Rule {
             pattern: Pattern::parse(">").expect("pattern"),
             durability: None,
