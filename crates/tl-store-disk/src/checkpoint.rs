@@ -11,7 +11,7 @@
 
 use std::io;
 
-use tl_model::{Channel, Offset};
+use tl_model::Offset;
 
 use crate::blocks::{Blocks, store, unsound};
 use crate::disk::Disk;
@@ -83,10 +83,10 @@ impl Checkpoint {
     /// Fills the heads of an index that has none.
     pub(crate) fn load(&self, index: &mut Index) -> io::Result<()> {
         let mut fields = Fields(&self.content[HEADER_BYTES..]);
+        index.reserve_heads(self.channels as usize);
         for _ in 0..self.channels {
             let name_len = usize::from(fields.take(1)?[0]);
             let name = std::str::from_utf8(fields.take(name_len)?).map_err(io::Error::other)?;
-            let channel = Channel::parse(name).map_err(io::Error::other)?;
             let head = Head {
                 last: Offset::new(fields.u64()?),
                 trimmed_to: Offset::new(fields.u64()?),
@@ -95,7 +95,7 @@ impl Checkpoint {
                 count: fields.u32()?,
                 is_linked: false,
             };
-            index.push_head(&channel, head);
+            index.push_head(name, head);
         }
         Ok(())
     }

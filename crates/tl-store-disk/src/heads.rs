@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, RandomState};
 
 use hashbrown::HashTable;
 
-use tl_model::{Channel, Offset};
+use tl_model::Offset;
 
 /// The channels with kept events.
 #[derive(Default)]
@@ -52,23 +52,29 @@ impl Heads {
     }
 
     /// The channel's id. A new one begins behind `trimmed_to`.
-    pub(crate) fn find_or_add(&mut self, channel: &Channel, trimmed_to: Offset) -> ChannelId {
-        if let Some(id) = self.find(channel.as_str()) {
+    pub(crate) fn find_or_add(&mut self, name: &str, trimmed_to: Offset) -> ChannelId {
+        if let Some(id) = self.find(name) {
             return id;
         }
         let (last, logged_at_ms) = (trimmed_to, 0);
         let head = Head { last, trimmed_to, logged_at_ms, bytes: 0, count: 0, is_linked: false };
-        self.add(channel, head)
+        self.add(name, head)
     }
 
     /// Adds a channel that is not known.
-    pub(crate) fn add(&mut self, channel: &Channel, head: Head) -> ChannelId {
-        let name = self.names.add(channel.as_str());
+    pub(crate) fn add(&mut self, name: &str, head: Head) -> ChannelId {
+        let name = self.names.add(name);
         let id = self.place(Named { head, name });
         let Self { ids, pages, names, hasher, .. } = self;
         let hash = |id: &ChannelId| hasher.hash_one(names.text(named(pages, *id).name));
         ids.insert_unique(hash(&id), id, hash);
         id
+    }
+
+    /// Makes room for so many channels at once.
+    pub(crate) fn reserve(&mut self, channels: usize) {
+        let Self { ids, pages, names, hasher, .. } = self;
+        ids.reserve(channels, |id| hasher.hash_one(names.text(named(pages, *id).name)));
     }
 
     /// How many channels there are, or were at most.

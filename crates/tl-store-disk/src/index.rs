@@ -78,7 +78,7 @@ impl Index {
             true => Offset::START,
             false => self.head.previous(),
         };
-        let id = self.heads.find_or_add(channel, unknown);
+        let id = self.heads.find_or_add(channel.as_str(), unknown);
         let head = self.heads.head_mut(id);
         head.is_linked = true;
         (id, head.last)
@@ -141,22 +141,23 @@ impl Index {
     }
 
     /// Adds what a sealed segment has of a channel, behind what is known of it.
-    pub(crate) fn push_entry(
-        &mut self,
-        entry: &ChannelEntry,
-    ) -> Result<(), tl_model::ChannelError> {
-        let id = self.heads.find_or_add(&Channel::parse(&entry.name)?, entry.previous);
+    pub(crate) fn push_entry(&mut self, entry: &ChannelEntry) {
+        let id = self.heads.find_or_add(&entry.name, entry.previous);
         let head = self.heads.head_mut(id);
         head.count += entry.count();
         head.bytes += entry.bytes;
         head.last = entry.last;
         head.logged_at_ms = entry.logged_at_ms;
-        Ok(())
+    }
+
+    /// Makes room for the heads of so many channels.
+    pub(crate) fn reserve_heads(&mut self, channels: usize) {
+        self.heads.reserve(channels);
     }
 
     /// Adds what a checkpoint says of a channel.
-    pub(crate) fn push_head(&mut self, channel: &Channel, head: Head) {
-        self.heads.add(channel, head);
+    pub(crate) fn push_head(&mut self, name: &str, head: Head) {
+        self.heads.add(name, head);
     }
 
     /// The heads in some places as they were when the last sealed segment was full; `None` behind the

@@ -194,9 +194,7 @@ impl<'a> Reader<'a> {
         }
         // All of it is read before any of it is taken, so that it is taken whole or not at all.
         let channels = sealed.channels().collect::<io::Result<Vec<_>>>()?;
-        for entry in channels.iter().flatten() {
-            self.index.push_entry(entry).map_err(io::Error::other)?;
-        }
+        channels.iter().flatten().for_each(|entry| self.index.push_entry(entry));
         Ok(sealed)
     }
 

@@ -66,6 +66,11 @@ pub(crate) fn fill_and_wait(directory: PathBuf, shape: &str) {
         let batch = batch(&names, data_bytes as usize, Durability::Memory);
         runtime.block_on(store.append(batch)).expect("appends");
     }
+    // The newest segment is to hold next to nothing.
+    let large = batch(&["large".to_owned()], 1024 * 1024, Durability::Memory);
+    for _ in 0..64 {
+        runtime.block_on(store.append(large.clone())).expect("appends");
+    }
     runtime.block_on(store.flush()).expect("is synced");
     wait_until_sealed(&store);
     let mut out = std::io::stdout();
