@@ -77,8 +77,9 @@ impl StoreArgs {
 
     /// Opens the store, or makes a new one.
     fn open(&self) -> Result<DiskStore, CliError> {
-        let StoreConfig { directory, segment_bytes, .. } = self.config()?;
-        let options = Options { directory, segment_bytes: segment_bytes.0 };
+        let StoreConfig { directory, segment_bytes, reserve_bytes, .. } = self.config()?;
+        let (segment_bytes, reserve_bytes) = (segment_bytes.0, reserve_bytes.0);
+        let options = Options { directory, segment_bytes, reserve_bytes };
         DiskStore::open(&options).map_err(|error| CliError::Other(error.to_string()))
     }
 

@@ -224,7 +224,7 @@ pub(crate) fn append_error(error: &AppendError) -> Error {
     match error {
         AppendError::Full => {
             let detail = "the server's disk is full; what is stored can still be read";
-            Error::new(ErrorCode::StoreFailed, detail).retry_after(FULL_RETRY)
+            Error::new(ErrorCode::StoreFull, detail).retry_after(FULL_RETRY)
         }
         AppendError::Stopped(_) => {
             let detail = "the server's log has stopped after a disk error; the event may have been \

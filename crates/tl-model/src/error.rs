@@ -137,6 +137,8 @@ error_codes! {
     SelectionInvalid = "selection_invalid", Caller, false, "Not a valid selection";
     /// The log cannot be written or read.
     StoreFailed = "store_failed", Server, true, "The log has failed";
+    /// No room for more events.
+    StoreFull = "store_full", Server, true, "The disk of the server is full";
     /// A subscription the session does not have, or has already.
     SubscriptionInvalid = "subscription_invalid", Caller, false, "Not a valid subscription";
     /// An address that speaks another protocol than the request does.

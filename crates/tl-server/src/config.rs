@@ -79,6 +79,8 @@ pub struct StoreConfig {
     pub directory: PathBuf,
     /// The size of the journal's files: the unit in which space is given back.
     pub segment_bytes: ByteCount,
+    /// Space on the disk that is left free: publishing is refused before it is taken, reading goes on.
+    pub reserve_bytes: ByteCount,
 }
 
 /// The kinds of stores.
@@ -233,6 +235,7 @@ impl Default for StoreConfig {
             kind: StoreKind::default(),
             directory: PathBuf::from("throughline-data"),
             segment_bytes: ByteCount(64 * 1024 * 1024),
+            reserve_bytes: ByteCount(256 * 1024 * 1024),
         }
     }
 }

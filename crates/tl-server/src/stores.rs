@@ -13,8 +13,9 @@ use crate::config::{StoreConfig, StoreKind};
 pub(crate) fn open(config: &StoreConfig) -> Result<Arc<dyn LogStore>, OpenError> {
     match config.kind {
         StoreKind::Disk => {
-            let (directory, segment_bytes) = (config.directory.clone(), config.segment_bytes.0);
-            Ok(Arc::new(DiskStore::open(&Options { directory, segment_bytes })?))
+            let directory = config.directory.clone();
+            let (segment_bytes, reserve_bytes) = (config.segment_bytes.0, config.reserve_bytes.0);
+            Ok(Arc::new(DiskStore::open(&Options { directory, segment_bytes, reserve_bytes })?))
         }
         StoreKind::Memory => {
             // Without randomness no identity can be drawn, and nothing else would work either.

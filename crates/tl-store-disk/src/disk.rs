@@ -18,6 +18,10 @@ pub trait Disk: Send + Sync + 'static {
     fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>>;
 
     /// Makes a file of this length, all zeros. When it returns, the file survives a power loss.
+    ///
+    /// # Errors
+    ///
+    /// `StorageFull` if there is no room for it, or too little would be left.
     fn create(&self, name: &str, len: u64) -> io::Result<Arc<dyn DiskFile>>;
 
     /// Renames a file, replacing what has the new name. When it returns, the new name survives a
@@ -50,12 +54,20 @@ pub trait DiskFile: Send + Sync {
 #[derive(Debug)]
 pub struct RealDisk {
     directory: PathBuf,
+    reserve_bytes: u64,
 }
 
 impl RealDisk {
-    /// The files directly in this directory, which exists.
-    pub fn new(directory: PathBuf) -> Self {
-        Self { directory }
+    /// The files directly in this directory, which exists. No file is made that would leave less than
+    /// `reserve_bytes` of the disk free.
+    pub fn new(directory: PathBuf, reserve_bytes: u64) -> Self {
+        Self { directory, reserve_bytes }
+    }
+
+    fn has_room(&self, len: u64) -> io::Result<bool> {
+        let disk = rustix::fs::statvfs(&self.directory)?;
+        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+        Ok(len == 0 || free >= len.saturating_add(self.reserve_bytes))
     }
 
     fn sync_directory(&self) -> io::Result<()> {
@@ -76,6 +88,9 @@ impl Disk for RealDisk {
     }
 
     fn create(&self, name: &str, len: u64) -> io::Result<Arc<dyn DiskFile>> {
+        if !self.has_room(len)? {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         let path = self.directory.join(name);
         let file =
             OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)?;

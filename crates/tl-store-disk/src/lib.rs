@@ -71,13 +71,17 @@ pub struct Options {
     pub directory: PathBuf,
     /// The size of segments, in bytes: the unit in which space is given back.
     pub segment_bytes: u64,
+    /// What is left free on the disk, in bytes: no segment is begun that would take of it.
+    pub reserve_bytes: u64,
 }
 
 impl Options {
     /// Segments of 64 MiB: large enough that going on to the next is rare, small enough that little
-    /// is kept longer than it must be.
+    /// is kept longer than it must be. A reserve of 256 MiB, for indexes and for whatever else needs the
+    /// disk while somebody makes room.
     pub fn new(directory: impl Into<PathBuf>) -> Self {
-        Self { directory: directory.into(), segment_bytes: 64 * 1024 * 1024 }
+        let (segment_bytes, reserve_bytes) = (64 * 1024 * 1024, 256 * 1024 * 1024);
+        Self { directory: directory.into(), segment_bytes, reserve_bytes }
     }
 }
 
@@ -97,7 +101,7 @@ impl DiskStore {
     /// no indexes; call it where blocking is allowed.
     pub fn open(options: &Options) -> Result<Self, OpenError> {
         let directory = Directory::open(&options.directory, Epoch::from_random(random()))?;
-        let disk = Arc::new(RealDisk::new(directory.journal.clone()));
+        let disk = Arc::new(RealDisk::new(directory.journal.clone(), options.reserve_bytes));
         let epoch = directory.epoch;
         let generations = Box::new(random);
         let store = Self::open_on(disk, epoch, options.segment_bytes, generations)?;

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::disk::{Disk, DiskFile};
 
@@ -28,6 +29,8 @@ pub(crate) struct Spares {
 enum State {
     None,
     Making,
+    /// It could not be made; not to be tried again before this.
+    Failed(Instant),
     Ready,
 }
 
@@ -43,13 +46,17 @@ impl Spares {
 
     /// Whether there is no spare, and none in the making.
     pub(crate) fn is_wanted(&self) -> bool {
-        *self.state() == State::None
+        match *self.state() {
+            State::None => true,
+            State::Failed(at) => at.elapsed() >= RETRY_AFTER,
+            State::Making | State::Ready => false,
+        }
     }
 
     /// Makes a spare unless there is one. Takes a while; meant for a thread of its own.
     pub(crate) fn make(&self, disk: &dyn Disk) {
         let mut state = self.state();
-        if *state != State::None {
+        if matches!(*state, State::Making | State::Ready) {
             return;
         }
         *state = State::Making;
@@ -61,7 +68,7 @@ impl Spares {
             Ok(()) => State::Ready,
             Err(error) => {
                 tracing::warn!(%error, "no segment could be made ready in advance");
-                State::None
+                State::Failed(Instant::now())
             }
         };
     }
@@ -86,7 +93,8 @@ impl Spares {
     /// Takes back the file of a trimmed segment, to use it again or to remove it.
     pub(crate) fn give(&self, disk: &dyn Disk, name: &str) -> io::Result<()> {
         let mut state = self.state();
-        if *state == State::None && disk.open(name)?.size()? == self.len {
+        let is_wanted = matches!(*state, State::None | State::Failed(_));
+        if is_wanted && disk.open(name)?.size()? == self.len {
             disk.rename(name, SPARE_NAME)?;
             *state = State::Ready;
             return Ok(());
@@ -99,6 +107,8 @@ impl Spares {
     }
 }
 
+/// Room may come back at any time; looking for it costs little.
+const RETRY_AFTER: Duration = Duration::from_secs(10);
 const SEGMENT_SUFFIX: &str = ".segment";
 const SPARE_NAME: &str = "spare";
 const NEW_SPARE_NAME: &str = "spare.new";

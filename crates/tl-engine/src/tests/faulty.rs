@@ -95,7 +95,7 @@ async fn a_log_that_has_stopped_says_so_to_every_publisher() {
         assert_eq!(publish_until(&engine, 5).await, Err(ErrorCode::StoreFailed));
     }
     store.fail(Some(AppendError::Full));
-    assert_eq!(publish_until(&engine, 5).await, Err(ErrorCode::StoreFailed));
+    assert_eq!(publish_until(&engine, 5).await, Err(ErrorCode::StoreFull));
     store.fail(None);
     assert_eq!(publish_until(&engine, 5).await, Ok(()), "room was made");
 }

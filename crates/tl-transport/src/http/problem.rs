@@ -48,6 +48,7 @@ pub const fn status(code: ErrorCode) -> StatusCode {
         ErrorCode::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         ErrorCode::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
         ErrorCode::NotFound => StatusCode::NOT_FOUND,
+        ErrorCode::StoreFull => StatusCode::INSUFFICIENT_STORAGE,
         ErrorCode::UpgradeRequired => StatusCode::UPGRADE_REQUIRED,
     }
 }

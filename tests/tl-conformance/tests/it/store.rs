@@ -282,3 +282,36 @@ fn any_event(number: usize, random: &mut fastrand::Rng) -> NewEvent {
     };
     event(&number.to_string(), content_type, data.as_deref())
 }
+
+/// What fits into the segment that is being filled is still taken; then publishing is refused, reading
+/// goes on, and once there is room so does publishing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_is_met_before_its_reserve_is_taken() {
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let start = |reserve: &str| {
+        let config = format!("[store]\nsegment_bytes = \"1MiB\"\nreserve_bytes = \"{reserve}\"\n");
+        let data = Some(home.path().join("data"));
+        RunningServer::start(&ServerOptions { config, data, ..ServerOptions::default() })
+    };
+    let draft = Draft { data: Some(vec![b'x'; 300_000].into()), ..Draft::default() };
+    let server = start("0B");
+    server.client().publish("a", &draft).await.expect("there is room");
+    server.stop();
+    // More than any disk has.
+    let server = start("1EiB");
+    let client = server.client();
+    let mut taken = 1;
+    let refusal = loop {
+        match client.publish("a", &draft).await {
+            Ok(_) => taken += 1,
+            Err(error) => break error.to_string(),
+        }
+        assert!(taken < 10, "no new segment is begun");
+    };
+    assert!(refusal.contains("store_full"), "{refusal}");
+    let page = client.page(&["a".to_owned()], "earliest", None, None).await.expect("a page");
+    assert_eq!(page.expect("it is new").events.len(), taken);
+    server.stop();
+    let server = start("0B");
+    server.client().publish("a", &draft).await.expect("there is room again");
+}
