@@ -14,14 +14,22 @@ use tl_store_disk::DiskStore;
 use crate::bare::BareLog;
 use crate::figures::Figures;
 use crate::http::{CHANNEL, DATA_BYTES, Publisher};
-use crate::{Runs, machine};
+use crate::{Runs, machine, store};
 
 /// The engine with its journal, in this process, on all cores.
 pub(crate) fn in_process(runs: &Runs) -> Figures {
     let home = tempfile::tempdir().expect("a temporary directory");
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let measured = runtime.expect("a runtime").block_on(measure_engine(runs, home.path()));
-    measured.figures(runs, home.path())
+    let (rate, events) = (measured.rate(), measured.events_per_sync.round() as usize);
+    let mut figures = measured.figures(runs, home.path());
+    let journal = store::journal_rate(home.path(), DATA_BYTES, events, runs) * events as f64;
+    figures.note("the journal alone with such batches: events/s", journal);
+    figures.note("ratio to the journal alone", rate / journal);
+    let mut alone = BareLog::new(home.path(), event().event.encoded().len());
+    let alone = alone.rate(Duration::from_secs(runs.seconds));
+    figures.note("times as many as when each event is synced by itself", rate / alone);
+    figures
 }
 
 /// The server on one core, publishers on the other.
@@ -70,10 +78,14 @@ struct Measured {
 }
 
 impl Measured {
+    fn rate(&self) -> f64 {
+        self.receipts as f64 / self.elapsed.as_secs_f64()
+    }
+
     /// The figures, beside what the bare disk does in the same place with batches of the same size.
     fn figures(self, runs: &Runs, home: &Path) -> Figures {
-        let Self { receipts, elapsed, spent, events_per_sync } = self;
-        let rate = receipts as f64 / elapsed.as_secs_f64();
+        let rate = self.rate();
+        let Self { receipts, spent, events_per_sync, .. } = self;
         let batch_bytes = event().event.encoded().len() * events_per_sync.round() as usize;
         let bare = BareLog::new(home, batch_bytes).rate(Duration::from_secs(runs.seconds));
         let mut figures = Figures::default();

@@ -34,6 +34,19 @@ pub(crate) fn journal(runs: &Runs) -> Figures {
     figures
 }
 
+/// Batches that the journal alone syncs in a second.
+pub(crate) fn journal_rate(home: &Path, bytes: usize, events: usize, runs: &Runs) -> f64 {
+    let store = DiskStore::open(&Options::new(home.join("journal-alone"))).expect("opens");
+    let (runtime, batch) =
+        (runtime(), batch(&vec!["bench".to_owned(); events], bytes, Durability::Fsync));
+    let (begun, mut batches) = (Instant::now(), 0);
+    while begun.elapsed() < Duration::from_secs(runs.seconds) {
+        runtime.block_on(store.append(batch.clone())).expect("appends");
+        batches += 1;
+    }
+    f64::from(batches) / begun.elapsed().as_secs_f64()
+}
+
 /// The ratio of the rates, the rate of batches, and what the device wrote for a byte of data.
 fn in_turns(home: &Path, bytes: usize, events: usize, runs: &Runs) -> (f64, f64, f64) {
     let store = DiskStore::open(&Options::new(home.join("data"))).expect("the store opens");
