@@ -196,9 +196,9 @@ impl Config {
         if let Some(address) = exposed.filter(|_| !self.listen.allow_anonymous) {
             return Err(ConfigError::Exposed(*address));
         }
-        if self.store.segment_bytes.0 < SEGMENT_BYTES_MIN {
-            let text =
-                format!("`store.segment_bytes` is at least {}", ByteCount(SEGMENT_BYTES_MIN));
+        if !(SEGMENT_BYTES_MIN..=SEGMENT_BYTES_MAX).contains(&self.store.segment_bytes.0) {
+            let [least, most] = [SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX].map(ByteCount);
+            let text = format!("`store.segment_bytes` is at least {least} and at most {most}");
             return Err(ConfigError::Invalid(text));
         }
         if self.connections.heartbeat.0 < HEARTBEAT_MIN {
@@ -268,6 +268,8 @@ impl Default for LogConfig {
 const PORT: u16 = 8080;
 /// Smaller segments would mostly be headers and renames.
 const SEGMENT_BYTES_MIN: u64 = 64 * 1024;
+/// Larger ones would be read whole into memory to be indexed, and given back late.
+const SEGMENT_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 /// More often would be load without use.
 const HEARTBEAT_MIN: Duration = Duration::from_secs(1);
 

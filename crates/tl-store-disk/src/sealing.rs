@@ -85,11 +85,24 @@ impl Sealer {
         let mut last = None;
         let index = self.index.read();
         let (sealed, newest) = (index.sealed(), index.newest_with_events());
+        let dropped = index.dropped();
         drop(index);
+        if dropped > self.lock().forgotten {
+            // Counts that are too high would let go of too much.
+            let reason = "what was trimmed before could not be taken out of the counts; restart";
+            return Err(io::Error::other(reason));
+        }
         for segment in sealed.iter().take_while(|segment| Some(segment.number) < newest) {
             let age = Duration::from_millis(now_ms.saturating_sub(segment.newest_ms));
-            if !self.is_expired(segment, rules, age, &mut older)? {
-                break;
+            match self.is_expired(segment, rules, age, &mut older) {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                    // Looked at again the next time.
+                    segment.make_anew(&*self.disk)?;
+                    break;
+                }
+                Err(error) => return Err(error),
             }
             last = Some(segment.number);
         }

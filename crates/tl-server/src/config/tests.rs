@@ -57,6 +57,7 @@ fn mistakes_are_told_with_their_place() {
     assert!(error("[connections]\nheartbeat = \"1ms\"").contains("at least 1s"));
     assert!(error("[store]\nsegment_bytes = \"lots\"").contains("64MiB"));
     assert!(error("[store]\nsegment_bytes = 1").contains("at least"));
+    assert!(error("[store]\nsegment_bytes = \"5GiB\"").contains("at most"));
     assert!(error("[listen]\naddresses = []").contains("empty"));
     assert!(error("[listen]\naddresses = [\"everywhere\"]").contains("addresses"));
     assert!(error("[[rules]]\npattern = \"a..b\"").contains("`a..b`"));
