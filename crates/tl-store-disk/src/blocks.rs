@@ -26,11 +26,17 @@ pub(crate) fn in_blocks(content: &[u8]) -> Vec<u8> {
 /// Writes content as a file in blocks. Only when it is whole and synced it gets the name.
 pub(crate) fn store(disk: &dyn Disk, name: &str, content: &[u8]) -> io::Result<Arc<dyn DiskFile>> {
     let new_name = format!("{name}{NEW_SUFFIX}");
-    let file = disk.create(&new_name, 0)?;
-    file.write_at(&in_blocks(content), 0)?;
-    file.sync()?;
-    disk.rename(&new_name, name)?;
-    Ok(file)
+    let stored = disk.create(&new_name, 0).and_then(|file| {
+        file.write_at(&in_blocks(content), 0)?;
+        file.sync()?;
+        disk.rename(&new_name, name)?;
+        Ok(file)
+    });
+    if stored.is_err() {
+        // It would only take room that is missing already.
+        drop(disk.remove(&new_name));
+    }
+    stored
 }
 
 /// Reads a file in blocks.

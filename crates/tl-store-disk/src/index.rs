@@ -25,8 +25,8 @@ pub(crate) struct Index {
     heads: Heads,
     sealed: VecDeque<Arc<Sealed>>,
     recent: VecDeque<Recent>,
-    /// The number of the last segment that was dropped.
-    dropped: u64,
+    /// How many segments were dropped and are not forgotten yet.
+    forgetting: usize,
     unwritten: Unwritten,
 }
 
@@ -164,7 +164,8 @@ impl Index {
     /// last place.
     pub(crate) fn sealed_heads(&self, start: usize, count: usize) -> Option<Vec<(&str, Head)>> {
         let ids = self.heads.range(start..start + count);
-        let heads = ids.filter_map(|id| Some((self.heads.name(id), self.sealed_head(id)?)));
+        // A place that is free has no name any more.
+        let heads = ids.filter_map(|id| self.sealed_head(id).map(|it| (self.heads.name(id), it)));
         (start < self.heads.len()).then(|| heads.collect())
     }
 
@@ -205,16 +206,21 @@ impl Index {
     pub(crate) fn drop_segments(&mut self, through: u64) -> Vec<Arc<Sealed>> {
         let count = self.sealed.partition_point(|segment| segment.number <= through);
         let dropped: Vec<_> = self.sealed.drain(..count).collect();
-        self.dropped = dropped.last().map_or(self.dropped, |segment| segment.number);
+        self.forgetting += dropped.len();
         let sealed = self.sealed.front().map(|segment| segment.follows);
         let recent = || self.recent.iter().find_map(Recent::first);
         self.head = sealed.or_else(recent).unwrap_or(self.tail);
         dropped
     }
 
-    /// The number of the last segment that was dropped since opening.
-    pub(crate) fn dropped(&self) -> u64 {
-        self.dropped
+    /// Whether the heads still count events that were dropped.
+    pub(crate) fn is_forgetting(&self) -> bool {
+        self.forgetting > 0
+    }
+
+    /// All that a dropped segment had is forgotten.
+    pub(crate) fn has_forgotten(&mut self) {
+        self.forgetting -= 1;
     }
 
     /// Forgets what a dropped segment had of a channel.
@@ -258,8 +264,10 @@ impl Index {
     }
 
     fn trimmed_to(&self, channel: &Channel) -> Offset {
-        match self.heads.find(channel.as_str()) {
-            Some(id) => self.heads.head(id).trimmed_to,
+        match self.heads.find(channel.as_str()).map(|id| self.heads.head(id).trimmed_to) {
+            // Rather a gap too many for a moment than one too few.
+            Some(known) if self.is_forgetting() => known.max(self.head.previous()),
+            Some(known) => known,
             None => self.head.previous(),
         }
     }

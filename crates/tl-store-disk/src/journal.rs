@@ -1,6 +1,6 @@
 //! The journal: where batches are written, one behind the other, and synced.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -36,6 +36,8 @@ pub(crate) struct Journal {
     /// The highest `reserved to` of any batch, and of any synced one.
     reserved_to: Offset,
     reserved_durably_to: Offset,
+    /// Segments that were dropped and whose files are still there.
+    to_remove: VecDeque<u64>,
     stopped: Option<String>,
 }
 
@@ -110,6 +112,7 @@ impl Journal {
             durable_to: resume.end,
             reserved_to: next,
             reserved_durably_to: next,
+            to_remove: VecDeque::new(),
             stopped: None,
         }
     }
@@ -153,14 +156,25 @@ impl Journal {
         // The last segment must be able to tell the next offset when all before it are gone.
         self.flush()?;
         let dropped = self.index.write().drop_segments(through);
-        for segment in &dropped {
-            // An index without its segment means nothing, and is removed on opening.
-            drop(self.disk.remove(&index_name(segment.number)));
-            self.spares
-                .give(&*self.disk, &segment_name(segment.number))
-                .map_err(|error| stopped(&error))?;
-        }
+        self.to_remove.extend(dropped.iter().map(|segment| segment.number));
+        self.remove_files();
         Ok(dropped)
+    }
+
+    /// Removes the files of dropped segments, the oldest first: there must never be one missing in
+    /// between. What fails is tried again when the next segment is dropped, or after opening.
+    fn remove_files(&mut self) {
+        while let Some(&number) = self.to_remove.front() {
+            match self.spares.give(&*self.disk, &segment_name(number)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    tracing::warn!(%error, segment = number, "a trimmed segment stays for now");
+                    return;
+                }
+                _ => self.to_remove.pop_front(),
+            };
+            // An index without its segment means nothing, and is removed on opening.
+            drop(self.disk.remove(&index_name(number)));
+        }
     }
 
     /// Whether it is time to have the next segment ready: the active one is half full, and there is

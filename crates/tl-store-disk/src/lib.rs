@@ -59,6 +59,7 @@ pub struct DiskStore {
     index: Arc<SharedIndex>,
     searches: Arc<Searches>,
     sealer: Arc<Sealer>,
+    trimming: tokio::sync::Mutex<()>,
     writer: Writer,
     // Released last, after the writer has ended.
     _directory: Option<Directory>,
@@ -125,22 +126,26 @@ impl DiskStore {
         let parts = Parts { disk, spares, index: shared, epoch, segment_bytes, generations };
         let journal = Journal::new(parts, resume);
         let writer = Writer::start(journal, sealer.clone()).map_err(RecoveryError::Io)?;
-        Ok(Self { epoch, index, searches, sealer, writer, _directory: None })
+        let trimming = tokio::sync::Mutex::default();
+        Ok(Self { epoch, index, searches, sealer, trimming, writer, _directory: None })
     }
 }
 
 impl DiskStore {
     async fn trim_expired(&self, rules: Rules, now_ms: u64) -> Result<(), TrimError> {
+        // One that counts what another has dropped would drop too much.
+        let _one_at_a_time = self.trimming.lock().await;
         let sealer = self.sealer.clone();
         let expired = blocking(move || {
+            sealer.forget_dropped()?;
             sealer.seal();
             sealer.expired(&rules, now_ms)
         });
         let Some(last) = expired.await? else { return Ok(()) };
-        let dropped = self.writer.drop_segments(last).await;
-        let dropped = dropped.map_err(|error| TrimError(error.to_string()))?;
+        let dropping = self.writer.drop_segments(last).await;
+        dropping.map_err(|error| TrimError(error.to_string()))?;
         let sealer = self.sealer.clone();
-        blocking(move || sealer.forget(&dropped)).await
+        blocking(move || sealer.forget_dropped()).await
     }
 }
 
@@ -167,18 +172,19 @@ impl LogStore for DiskStore {
 
     fn read(&self, read: Read) -> BoxFuture<'static, Result<Page, ReadError>> {
         let (index, searches) = (self.index.clone(), self.searches.clone());
-        let mut plan = index.read().plan(read.clone());
+        let plan = move |index: &SharedIndex| {
+            let index = index.read();
+            (index.plan(read.clone()), index.bounds().head)
+        };
+        let (mut planned, mut head) = plan(&index);
         Box::pin(async move {
             loop {
-                match reader::read(plan, searches.clone()).await {
-                    // It was trimmed meanwhile, and its file is used again.
-                    Err(ReadError::Damaged { offset, .. })
-                        if offset < index.read().bounds().head =>
-                    {
-                        plan = index.read().plan(read.clone());
-                    }
-                    page => return page,
+                let page = reader::read(planned, searches.clone()).await;
+                // What fails after segments were trimmed may have been looked for in one of them.
+                if page.is_ok() || index.read().bounds().head == head {
+                    return page;
                 }
+                (planned, head) = plan(&index);
             }
         })
     }

@@ -66,8 +66,8 @@ struct Collected<'a> {
 
 /// A record, or several that lie one behind the other.
 enum Piece {
-    Disk { file: Arc<dyn DiskFile>, position: u32, length: u32, first: Offset },
-    Memory(Bytes),
+    Disk { file: Arc<dyn DiskFile>, position: u32, length: u32, offsets: Vec<Offset> },
+    Memory(Bytes, Offset),
 }
 
 impl<'a> Collected<'a> {
@@ -85,15 +85,16 @@ impl<'a> Collected<'a> {
         self.bytes += record_cost(length);
         self.read_to = offset;
         match (source, self.pieces.last_mut()) {
-            (Source::Memory(record), _) => self.pieces.push(Piece::Memory(record)),
+            (Source::Memory(record), _) => self.pieces.push(Piece::Memory(record, offset)),
             (
                 Source::Disk(file),
-                Some(Piece::Disk { file: last, position: start, length: sum, .. }),
+                Some(Piece::Disk { file: last, position: start, length: sum, offsets }),
             ) if Arc::ptr_eq(&file, last) && *start + *sum == position && *sum < PIECE_BYTES => {
                 *sum += length;
+                offsets.push(offset);
             }
             (Source::Disk(file), _) => {
-                self.pieces.push(Piece::Disk { file, position, length, first: offset });
+                self.pieces.push(Piece::Disk { file, position, length, offsets: vec![offset] });
             }
         }
     }
@@ -178,30 +179,28 @@ fn load(pieces: &[Piece]) -> Result<Vec<LoggedEvent>, ReadError> {
     let mut events = Vec::new();
     for piece in pieces {
         match piece {
-            Piece::Memory(record) => parse(record.clone(), Offset::START, &mut events)?,
-            Piece::Disk { file, position, length, first } => {
+            Piece::Memory(record, offset) => parse(record.clone(), &[*offset], &mut events)?,
+            Piece::Disk { file, position, length, offsets } => {
                 let mut buffer = vec![0; *length as usize];
                 let read = file.read_at(&mut buffer, u64::from(*position));
                 read.map_err(|error| unreadable(&error))?;
-                parse(Bytes::from(buffer), *first, &mut events)?;
+                parse(Bytes::from(buffer), offsets, &mut events)?;
             }
         }
     }
     Ok(events)
 }
 
-/// The events of neighbouring records; they share the buffer.
+/// The events of neighbouring records; they share the buffer. A record with the checksum and the offset
+/// it should have is the one that was meant, also if the file was used again meanwhile.
 fn parse(
     mut records: Bytes,
-    mut expected: Offset,
+    expected: &[Offset],
     events: &mut Vec<LoggedEvent>,
 ) -> Result<(), ReadError> {
-    while !records.is_empty() {
-        let (event, length) = read_record(&records).ok_or_else(|| damaged(expected))?;
-        if event.offset < expected {
-            return Err(damaged(expected));
-        }
-        expected = event.offset.next();
+    for &offset in expected {
+        let record = read_record(&records).filter(|(event, _)| event.offset == offset);
+        let (event, length) = record.ok_or_else(|| damaged(offset))?;
         events.push(event);
         records = records.slice(length..);
     }

@@ -149,7 +149,12 @@ impl<'a> Reader<'a> {
     /// The header of a segment, unless the file has not been begun under its present name.
     fn header(&self, number: u64) -> Result<Option<SegmentHeader>, RecoveryError> {
         let mut bytes = [0; SEGMENT_HEADER_BYTES];
-        self.disk.open(&segment_name(number))?.read_at(&mut bytes, 0)?;
+        let file = self.disk.open(&segment_name(number))?;
+        if file.size()? < SEGMENT_HEADER_BYTES as u64 {
+            // A crash came while it was made.
+            return Ok(None);
+        }
+        file.read_at(&mut bytes, 0)?;
         match SegmentHeader::read(&bytes) {
             Some(header) if header.epoch != self.epoch => {
                 Err(RecoveryError::Foreign(segment_name(number)))
@@ -188,7 +193,7 @@ impl<'a> Reader<'a> {
 
     /// Opens an index, and adds what it has of every channel.
     fn sealed(&mut self, header: &SegmentHeader) -> io::Result<Sealed> {
-        let sealed = self.open_sealed(header.number)?;
+        let sealed = self.open_sealed(header.number).or_else(|_| self.make_sealed(header))?;
         if self.checkpoint.is_some_and(|covered| sealed.number <= covered.last) {
             return Ok(sealed);
         }
@@ -196,6 +201,14 @@ impl<'a> Reader<'a> {
         let channels = sealed.channels().collect::<io::Result<Vec<_>>>()?;
         channels.iter().flatten().for_each(|entry| self.index.push_entry(entry));
         Ok(sealed)
+    }
+
+    /// Makes an index that is missing or unsound. The next segment says where this one ends.
+    fn make_sealed(&self, header: &SegmentHeader) -> io::Result<Sealed> {
+        let next = self.header(header.number + 1).map_err(io::Error::other)?;
+        let next = next.ok_or_else(|| unsound("the next segment has not begun"))?;
+        tracing::info!(segment = segment_name(header.number), "an index is made anew");
+        Sealed::make(self.disk, header.number, next.follows)
     }
 
     /// Reads a segment. Returns it as the active one, if it is the last and its end is sound.

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! header      magic 8 │ number 8 │ generation 8 │ follows 8 │ end 8 │ reserved to 8
-//!             │ newest at 8 │ events 4 │ channels 4 │ names length 4 │ zero 4
+//!             │ events 4 │ channels 4 │ names length 4 │ zero 4
 //! places      of every event, by offset: offset 8 │ position 4 │ length 4
 //! postings    numbers of places, channel by channel, rising: 4 each
 //! channels    by name, and one more for their ends: name 4 │ postings 4 │ previous 8 │ last 8
@@ -37,7 +37,6 @@ pub(crate) struct Sealed {
     pub(crate) end: Offset,
     /// The highest `reserved to` of its batches.
     pub(crate) reserved_to: Offset,
-    pub(crate) newest_ms: u64,
     sections: Sections,
     index: RwLock<Arc<Blocks>>,
 }
@@ -114,9 +113,9 @@ impl Sealed {
     }
 
     fn new(header: Header, file: Arc<dyn DiskFile>, index: Blocks) -> Self {
-        let Header { number, generation, follows, end, reserved_to, newest_ms, sections } = header;
+        let Header { number, generation, follows, end, reserved_to, sections } = header;
         let index = RwLock::new(Arc::new(index));
-        Self { number, generation, file, follows, end, reserved_to, newest_ms, sections, index }
+        Self { number, generation, file, follows, end, reserved_to, sections, index }
     }
 
     /// Makes the index anew, because it proved to be unsound.
@@ -292,7 +291,6 @@ struct Header {
     follows: Offset,
     end: Offset,
     reserved_to: Offset,
-    newest_ms: u64,
     sections: Sections,
 }
 
@@ -301,7 +299,7 @@ impl Header {
         out.extend_from_slice(&MAGIC);
         let offsets = [self.follows, self.end, self.reserved_to].map(Offset::get);
         let numbers = [self.number, self.generation].into_iter().chain(offsets);
-        for number in numbers.chain([self.newest_ms]) {
+        for number in numbers {
             out.extend_from_slice(&number.to_le_bytes());
         }
         let Sections { events, channels, names_len } = self.sections;
@@ -320,11 +318,10 @@ impl Header {
             follows: Offset::new(u64_at(bytes, 24)),
             end: Offset::new(u64_at(bytes, 32)),
             reserved_to: Offset::new(u64_at(bytes, 40)),
-            newest_ms: u64_at(bytes, 48),
             sections: Sections {
-                events: u32_at(bytes, 56),
-                channels: u32_at(bytes, 60),
-                names_len: u32_at(bytes, 64),
+                events: u32_at(bytes, 48),
+                channels: u32_at(bytes, 52),
+                names_len: u32_at(bytes, 56),
             },
         })
     }
@@ -415,7 +412,7 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
 
 const MAGIC: [u8; 8] = *b"TLindx\0\x01";
 const INDEX_SUFFIX: &str = ".index";
-const HEADER_BYTES: usize = 72;
+const HEADER_BYTES: usize = 64;
 const PLACE_BYTES: usize = 16;
 const POSTING_BYTES: usize = 4;
 const CHANNEL_BYTES: usize = 40;

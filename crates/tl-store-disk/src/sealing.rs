@@ -1,9 +1,9 @@
 //! Sealing full segments, forgetting trimmed ones, and keeping the checkpoint, beside the writer.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::time::{Duration, Instant};
 
 use tl_model::{Channel, Newer, Rules};
 
@@ -18,18 +18,18 @@ pub(crate) struct Sealer {
     index: Arc<SharedIndex>,
     // Whoever changes what is sealed holds it.
     state: Mutex<State>,
+    /// Segments that were dropped, and that the heads still count.
+    dropped: Mutex<VecDeque<Arc<Sealed>>>,
 }
 
 #[derive(Default)]
 struct State {
-    /// A segment that cannot be sealed because it cannot be read.
-    failed: Option<u64>,
+    /// When a segment could not be sealed because it could not be read.
+    failed: Option<Instant>,
     /// What the checkpoint covers.
     checkpoint: Option<Covered>,
     /// Bytes of the segments that were sealed since.
     since_checkpoint: u64,
-    /// Up to which segment the heads have forgotten what was dropped.
-    forgotten: u64,
 }
 
 impl Sealer {
@@ -40,15 +40,20 @@ impl Sealer {
         checkpoint: Option<Covered>,
     ) -> Self {
         let state = State { checkpoint, ..State::default() };
-        Self { disk, index, state: Mutex::new(state) }
+        Self { disk, index, state: Mutex::new(state), dropped: Mutex::default() }
     }
 
     /// Whether a full segment waits to be sealed.
     pub(crate) fn is_wanted(&self) -> bool {
-        let unsealed = self.index.read().unsealed().map(|(number, _)| number);
-        // While another thread seals, there is nothing to do here.
-        let failed = self.state.try_lock().map(|state| state.failed);
-        unsealed.is_some() && failed.is_ok_and(|failed| failed != unsealed)
+        if self.index.read().unsealed().is_none() {
+            return false;
+        }
+        match self.state.try_lock() {
+            Ok(state) => state.failed.is_none_or(|at| at.elapsed() >= RETRY_AFTER),
+            // Another thread seals.
+            Err(TryLockError::WouldBlock) => false,
+            Err(TryLockError::Poisoned(_)) => true,
+        }
     }
 
     /// Seals every full segment. Takes a while for each.
@@ -63,7 +68,7 @@ impl Sealer {
                 }
                 Err(error) => {
                     tracing::error!(%error, segment = number, "a segment cannot be indexed");
-                    state.failed = Some(number);
+                    state.failed = Some(Instant::now());
                     break;
                 }
             }
@@ -85,16 +90,9 @@ impl Sealer {
         let mut last = None;
         let index = self.index.read();
         let (sealed, newest) = (index.sealed(), index.newest_with_events());
-        let dropped = index.dropped();
         drop(index);
-        if dropped > self.lock().forgotten {
-            // Counts that are too high would let go of too much.
-            let reason = "what was trimmed before could not be taken out of the counts; restart";
-            return Err(io::Error::other(reason));
-        }
         for segment in sealed.iter().take_while(|segment| Some(segment.number) < newest) {
-            let age = Duration::from_millis(now_ms.saturating_sub(segment.newest_ms));
-            match self.is_expired(segment, rules, age, &mut older) {
+            match self.is_expired(segment, rules, now_ms, &mut older) {
                 Ok(true) => {}
                 Ok(false) => break,
                 Err(error) if error.kind() == io::ErrorKind::InvalidData => {
@@ -109,28 +107,36 @@ impl Sealer {
         Ok(last)
     }
 
+    /// Segments that were dropped, to be forgotten.
+    pub(crate) fn add_dropped(&self, segments: Vec<Arc<Sealed>>) {
+        self.dropped().extend(segments);
+    }
+
     /// Takes dropped segments out of what is known of their channels, a little at a time, so that
     /// nobody waits for it.
-    pub(crate) fn forget(&self, dropped: &[Arc<Sealed>]) -> io::Result<()> {
-        let mut state = self.lock();
-        for segment in dropped {
-            for entries in segment.channels() {
-                let entries = entries?;
+    pub(crate) fn forget_dropped(&self) -> io::Result<()> {
+        let _nobody_seals = self.lock();
+        loop {
+            let Some(segment) = self.dropped().front().cloned() else { return Ok(()) };
+            // All of it is read before any of it is forgotten, so that nothing is forgotten twice.
+            let entries = segment.channels().collect::<io::Result<Vec<_>>>()?;
+            for entries in entries {
                 let mut index = self.index.write();
                 entries.iter().for_each(|entry| index.forget(entry));
             }
-            state.forgotten = segment.number;
+            self.index.write().has_forgotten();
+            self.dropped().pop_front();
         }
-        Ok(())
+    }
+
+    fn dropped(&self) -> MutexGuard<'_, VecDeque<Arc<Sealed>>> {
+        self.dropped.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// One that cannot be written is missed by nobody until the log is opened, slower then.
     fn write_checkpoint(&self, state: &mut State) {
         let Some(covered) = self.covered() else { return };
-        let has_all = covered.first > state.forgotten && state.checkpoint != Some(covered);
-        // Dropped, but not forgotten yet.
-        let is_between = self.index.read().dropped() > state.forgotten;
-        if !has_all || is_between {
+        if state.checkpoint == Some(covered) || self.index.read().is_forgetting() {
             return;
         }
         match checkpoint::write(&*self.disk, &self.index, covered) {
@@ -153,13 +159,12 @@ impl Sealer {
     }
 
     /// Whether all events of a segment have expired. `older` counts what its channels have in it and
-    /// before it. If the last event of a channel has expired, so have those before it; the age of an
-    /// event is at least that of its segment's newest one.
+    /// before it. If the last event of a channel has expired, so have those before it.
     fn is_expired(
         &self,
         segment: &Sealed,
         rules: &Rules,
-        age: Duration,
+        now_ms: u64,
         older: &mut HashMap<String, Newer>,
     ) -> io::Result<bool> {
         for entries in segment.channels() {
@@ -174,6 +179,7 @@ impl Sealer {
                 };
                 let channel = Channel::parse(&entry.name).map_err(io::Error::other)?;
                 let retention = rules.of(&channel).retention;
+                let age = Duration::from_millis(now_ms.saturating_sub(entry.logged_at_ms));
                 let is_expired = retention.expires(age, 0, newer)
                     || retention.bytes.is_some() && {
                         let last = segment.last_place(&entry)?.length;
@@ -188,6 +194,8 @@ impl Sealer {
     }
 }
 
+/// What could not be read may have been so for a moment only.
+const RETRY_AFTER: Duration = Duration::from_secs(10);
 /// So many more bytes in the log for each channel, and the checkpoint is written anew: with some 60
 /// bytes a channel it adds a quarter at most to what was written.
 const BYTES_PER_HEAD: u64 = 240;

@@ -47,6 +47,8 @@ struct Contents {
 pub struct Faults {
     /// Whether there is no room for new files.
     pub is_full: bool,
+    /// Whether removing and renaming files fails.
+    pub removes_fail: bool,
     /// Whether writing fails.
     pub writes_fail: bool,
     /// Whether syncing fails.
@@ -166,6 +168,7 @@ impl Disk for SimulatedDisk {
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         let contents = self.contents(from)?;
         let mut state = self.state();
+        state.check_removing()?;
         state.begin_change()?.last()?;
         state.files.remove(from);
         state.files.insert(to.to_owned(), contents);
@@ -175,6 +178,7 @@ impl Disk for SimulatedDisk {
 
     fn remove(&self, name: &str) -> io::Result<()> {
         let mut state = self.state();
+        state.check_removing()?;
         state.begin_change()?.last()?;
         let removed = state.files.remove(name).ok_or(io::ErrorKind::NotFound)?;
         state.removed.push((name.to_owned(), removed));
@@ -183,6 +187,13 @@ impl Disk for SimulatedDisk {
 }
 
 impl State {
+    fn check_removing(&self) -> io::Result<()> {
+        match self.faults.removes_fail {
+            true => Err(io::Error::other("simulated error in a directory")),
+            false => Ok(()),
+        }
+    }
+
     fn begin_change(&mut self) -> io::Result<Power> {
         match &mut self.changes_left {
             None => Ok(Power::On),

@@ -10,6 +10,7 @@ mod checkpoint;
 mod damage;
 mod left_behind;
 mod power_loss;
+mod trimming;
 
 /// Small, so that every test that appends a little goes through several segments.
 const SEGMENT_BYTES: u64 = 64 * 1024;

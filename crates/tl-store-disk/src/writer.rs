@@ -12,7 +12,6 @@ use tl_model::Appended;
 use tl_store::{AppendError, Batch};
 
 use crate::journal::Journal;
-use crate::sealed::Sealed;
 use crate::sealing::Sealer;
 
 /// A handle to the thread. Dropping it flushes the journal and waits for the thread to end.
@@ -24,7 +23,7 @@ pub(crate) struct Writer {
 enum Command {
     Append(Batch, oneshot::Sender<Result<Vec<Appended>, AppendError>>),
     Flush(oneshot::Sender<Result<(), AppendError>>),
-    DropSegments(u64, oneshot::Sender<Result<Vec<Arc<Sealed>>, AppendError>>),
+    DropSegments(u64, oneshot::Sender<Result<(), AppendError>>),
 }
 
 impl Writer {
@@ -53,7 +52,7 @@ impl Writer {
     pub(crate) fn drop_segments(
         &self,
         through: u64,
-    ) -> impl Future<Output = Result<Vec<Arc<Sealed>>, AppendError>> + Send + use<> {
+    ) -> impl Future<Output = Result<(), AppendError>> + Send + use<> {
         let (reply, answer) = oneshot::channel();
         self.send(Command::DropSegments(through, reply));
         answered(answer)
@@ -88,7 +87,7 @@ fn run(mut journal: Journal, sealer: Arc<Sealer>, commands: &Receiver<Command>) 
     let mut written_at = Instant::now();
     loop {
         match commands.recv_timeout(HELD_MAX) {
-            Ok(command) => obey(&mut journal, command),
+            Ok(command) => obey(&mut journal, &sealer, command),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => break,
         }
@@ -112,11 +111,14 @@ fn run(mut journal: Journal, sealer: Arc<Sealer>, commands: &Receiver<Command>) 
 }
 
 /// Whoever asked may have gone away; the work was done all the same.
-fn obey(journal: &mut Journal, command: Command) {
+fn obey(journal: &mut Journal, sealer: &Sealer, command: Command) {
     match command {
         Command::Append(batch, reply) => drop(reply.send(journal.append(&batch))),
         Command::Flush(reply) => drop(reply.send(journal.flush())),
-        Command::DropSegments(through, reply) => drop(reply.send(journal.drop_segments(through))),
+        Command::DropSegments(through, reply) => {
+            let dropped = journal.drop_segments(through);
+            drop(reply.send(dropped.map(|dropped| sealer.add_dropped(dropped))));
+        }
     }
 }
 

@@ -23,10 +23,9 @@ pub(super) fn content(segment: &Segment, end: Offset) -> io::Result<Vec<u8>> {
         return Err(unsound("a segment does not end where it ended"));
     }
     let (number, generation, follows) = (segment.number, header.generation, header.follows);
-    let (newest_ms, sections) = (index.newest_ms, index.sections());
+    let sections = index.sections();
     let mut content = Vec::new();
-    Header { number, generation, follows, end, reserved_to, newest_ms, sections }
-        .write(&mut content);
+    Header { number, generation, follows, end, reserved_to, sections }.write(&mut content);
     index.write(&mut content);
     Ok(content)
 }
@@ -35,7 +34,6 @@ pub(super) fn content(segment: &Segment, end: Offset) -> io::Result<Vec<u8>> {
 struct Collected {
     places: Vec<Found>,
     channels: BTreeMap<Channel, Mentions>,
-    newest_ms: u64,
 }
 
 /// The events of one channel.
@@ -57,7 +55,6 @@ impl Collected {
         mentions.last = offset;
         mentions.bytes += u64::from(length);
         mentions.logged_at_ms = logged_at_ms;
-        self.newest_ms = self.newest_ms.max(logged_at_ms);
         self.places.push(Found { offset, position, length });
     }
 
