@@ -132,10 +132,10 @@ impl Subscription {
         });
         let page = ready!(reading.as_mut().poll(cx)).map_err(read_error);
         self.reading = None;
-        let Page { gap, events, read_to, reached_end } = page?;
+        let Page { gap, trimmed_to, events, read_to, reached_end } = page?;
         let share = |event: LoggedEvent| (event.offset, Arc::new(SharedEvent::new(event)));
         let events = events.into_iter().map(share).collect();
-        let page = PageRead { gap, events, read_to, reached_end };
+        let page = PageRead { gap, trimmed_to, events, read_to, reached_end };
         self.found.extend(self.machine.handle_page(page, self.tail.covers_from()));
         Poll::Ready(Ok(()))
     }

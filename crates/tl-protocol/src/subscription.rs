@@ -13,6 +13,8 @@ use tl_model::{Gap, Offset};
 pub struct Subscription {
     position: Offset,
     delivered: Offset,
+    /// The subscriber knows that events up to here may be missing.
+    told_to: Offset,
     phase: Phase,
     credit: Credit,
     is_new: bool,
@@ -69,6 +71,8 @@ pub enum Delivery<E> {
 pub struct PageRead<E> {
     /// Events that were missed for good.
     pub gap: Option<Gap>,
+    /// The gap speaks of all that is missing up to here.
+    pub trimmed_to: Offset,
     /// The events with their offsets.
     pub events: Vec<(Offset, E)>,
     /// Nothing of the selection up to here is missing from the page.
@@ -106,7 +110,8 @@ enum Phase {
 impl Subscription {
     /// A subscription to what comes behind an offset.
     pub fn new(after: Offset, credit: Credit) -> Self {
-        Self { position: after, delivered: after, phase: Phase::CatchingUp, credit, is_new: true }
+        let (position, delivered, told_to) = (after, after, Offset::START);
+        Self { position, delivered, told_to, phase: Phase::CatchingUp, credit, is_new: true }
     }
 
     /// Allows so many more events.
@@ -120,10 +125,11 @@ impl Subscription {
     /// subscription. Returns what to tell the subscriber, in order.
     pub fn handle_page<E>(&mut self, page: PageRead<E>, tail_from: Offset) -> Vec<Delivery<E>> {
         let mut deliveries = Vec::with_capacity(2);
-        deliveries.extend(page.gap.map(Delivery::Gap));
-        if let Some(gap) = page.gap {
+        if let Some(gap) = page.gap.filter(|_| page.trimmed_to > self.told_to) {
+            deliveries.push(Delivery::Gap(gap));
             self.position = self.position.max(gap.through);
             self.delivered = self.delivered.max(gap.through);
+            self.told_to = page.trimmed_to;
         }
         let events = page.events.into_iter().map(|(offset, event)| (Some(offset), event));
         deliveries.extend(self.deliver(events));
@@ -201,7 +207,8 @@ mod tests {
 
     fn page(offsets: &[u64], read_to: u64) -> PageRead<u64> {
         let events = offsets.iter().map(|offset| (at(*offset), *offset)).collect();
-        PageRead { gap: None, events, read_to: at(read_to), reached_end: true }
+        let (gap, trimmed_to) = (None, at(0));
+        PageRead { gap, trimmed_to, events, read_to: at(read_to), reached_end: true }
     }
 
     fn taken(events: Vec<(Option<Offset>, u64)>, seen_to: u64) -> TailRead<u64> {
@@ -264,8 +271,23 @@ mod tests {
     fn a_gap_is_told_first_and_moves_the_chain_behind_itself() {
         let mut subscription = Subscription::new(at(2), Credit::Unlimited);
         let gap = Gap { after: at(2), through: at(7) };
-        let told = subscription.handle_page(PageRead { gap: Some(gap), ..page(&[8], 8) }, at(100));
+        let page = PageRead { gap: Some(gap), trimmed_to: at(7), ..page(&[8], 8) };
+        let told = subscription.handle_page(page, at(100));
         assert_eq!(told, [Delivery::Gap(gap), delivered(&[(7, 8)])]);
+    }
+
+    #[test]
+    fn what_a_gap_has_told_is_not_told_again() {
+        let mut subscription = Subscription::new(at(2), Credit::Unlimited);
+        let mut tell = |gap: Gap, trimmed_to, offset| {
+            let gap = PageRead { gap: Some(gap), trimmed_to, ..page(&[offset], offset) };
+            subscription.handle_page(gap, at(1_000))
+        };
+        let gap = |after, through| Gap { after: at(after), through: at(through) };
+        assert_eq!(tell(gap(2, 7), at(50), 8), [Delivery::Gap(gap(2, 7)), delivered(&[(7, 8)])]);
+        assert_eq!(tell(gap(8, 30), at(50), 31), [delivered(&[(8, 31)])]);
+        let more = tell(gap(31, 40), at(60), 41);
+        assert_eq!(more, [Delivery::Gap(gap(31, 40)), delivered(&[(40, 41)])]);
     }
 
     #[test]

@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::FileExt;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -16,9 +16,10 @@ use bytes::Bytes;
 use tl_model::Offset;
 
 use crate::directory::{Directory, DirectoryError};
-use crate::format::{SEGMENT_HEADER_BYTES, SegmentHeader};
+use crate::format::SegmentHeader;
 use crate::inspect::walk::{Walk, walk};
-use crate::inspect::{Damage, DamageKind, Report, inspect_held, list};
+use crate::inspect::{Damage, DamageKind, Report, header_in, header_of, inspect_held, list};
+use crate::scan::standing;
 use crate::segments::segment_name;
 
 /// What a backup has done.
@@ -146,14 +147,16 @@ impl Copying<'_> {
 
     fn pass(&mut self) -> Result<Outcome, BackupError> {
         let (numbers, _) = list(&self.source).map_err(at(&self.source))?;
-        if let Some(pair) = numbers.windows(2).find(|pair| pair[0] + 1 != pair[1]) {
-            return Ok(Outcome::Suspect(suspicion(pair[0] + 1, 0, DamageKind::Missing)));
+        let segments = standing(&numbers, |number| Ok(header_of(&self.source, number)));
+        let segments = segments.map_err(at(&self.source))?;
+        if let Some(pair) = segments.windows(2).find(|pair| pair[0].1 + 1 != pair[1].0) {
+            return Ok(Outcome::Suspect(suspicion(pair[0].1 + 1, 0, DamageKind::Missing)));
         }
-        self.drop_trimmed(&numbers)?;
+        self.drop_trimmed(&segments)?;
         let mut end = None;
-        for &number in &numbers {
-            let is_last = numbers.last() == Some(&number);
-            match self.segment(number, end, is_last)? {
+        for (place, &(_, number)) in segments.iter().enumerate() {
+            let next = segments.get(place + 1).map(|(_, next)| *next);
+            match self.segment(number, end, next)? {
                 Outcome::Copied(reached) => end = reached,
                 other => return Ok(other),
             }
@@ -162,28 +165,37 @@ impl Copying<'_> {
     }
 
     /// Removes what the store has trimmed, oldest first: a copy keeps nothing longer than the store.
-    fn drop_trimmed(&mut self, numbers: &[u64]) -> Result<(), BackupError> {
+    fn drop_trimmed(&mut self, segments: &[(u64, u64)]) -> Result<(), BackupError> {
         let (copies, _) = list(&self.target.journal).map_err(at(&self.target.journal))?;
-        if copies.last() > numbers.last() {
+        if copies.last() > segments.last().map(|(_, number)| number) {
             return Err(BackupError::Ahead(self.to.to_owned()));
         }
-        for number in copies.iter().filter(|number| Some(*number) < numbers.first()) {
-            let path = self.target.journal.join(segment_name(*number));
+        self.remove(0..segments.first().map_or(0, |(first, _)| *first))
+    }
+
+    /// Removes the copies of segments with these numbers.
+    fn remove(&mut self, numbers: Range<u64>) -> Result<(), BackupError> {
+        let (copies, _) = list(&self.target.journal).map_err(at(&self.target.journal))?;
+        for number in copies.into_iter().filter(|number| numbers.contains(number)) {
+            let path = self.target.journal.join(segment_name(number));
             fs::remove_file(&path).map_err(at(&path))?;
             self.removed += 1;
         }
         Ok(())
     }
 
-    /// Copies one segment, unless it is there already. `end` is where the one before it ended.
+    /// Copies one segment, unless it is there already. `end` is where the one before it ended, `next` the
+    /// number of the one behind it.
     fn segment(
         &mut self,
         number: u64,
         end: Option<Offset>,
-        is_last: bool,
+        next: Option<u64>,
     ) -> Result<Outcome, BackupError> {
+        let is_last = next.is_none();
         let copy = read_segment(&self.target.journal, number, is_last)?;
-        if !is_last && let Some(copy) = copy.as_ref().filter(|copy| self.is_current(number, copy)) {
+        let is_current = |copy: &&Segment| next.is_some_and(|next| self.is_current(copy, next));
+        if let Some(copy) = copy.as_ref().filter(is_current) {
             self.kept.insert(number);
             return Ok(Outcome::Copied(Some(copy.walk.end)));
         }
@@ -208,15 +220,21 @@ impl Copying<'_> {
             return Ok(Outcome::Gone);
         }
         self.write(number, &segment.bytes[..segment.walk.position])?;
+        // It stands for those before it.
+        self.remove(segment.header.first_number()..number)?;
         Ok(Outcome::Copied(Some(segment.walk.end)))
     }
 
     /// Whether a copy is the whole of a segment that is finished: the one behind it says where.
-    fn is_current(&self, number: u64, copy: &Segment) -> bool {
+    fn is_current(&self, copy: &Segment, next: u64) -> bool {
+        let is_behind = |header: SegmentHeader| {
+            header.number == next
+                && header.first_number() == copy.header.number + 1
+                && header.follows == copy.walk.end
+        };
         copy.walk.breaks.is_empty()
-            && header_of(&self.source, number) == Some(copy.header)
-            && header_of(&self.source, number + 1)
-                .is_some_and(|next| next.number == number + 1 && next.follows == copy.walk.end)
+            && header_of(&self.source, copy.header.number) == Some(copy.header)
+            && header_of(&self.source, next).is_some_and(is_behind)
     }
 
     /// The copy appears whole or not at all.
@@ -250,7 +268,7 @@ fn read_segment(
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes).map_err(at(&path))?;
     let header = SegmentHeader::read(&bytes).filter(|header| header.number == number);
-    let Some(header) = header.filter(|header| read_header(&file) == Some(*header)) else {
+    let Some(header) = header.filter(|header| header_in(&file) == Some(*header)) else {
         return Ok(None);
     };
     let bytes = Bytes::from(bytes);
@@ -272,16 +290,6 @@ fn read_settled(
             settled => return Ok(settled),
         }
     }
-}
-
-fn header_of(journal: &Path, number: u64) -> Option<SegmentHeader> {
-    read_header(&File::open(journal.join(segment_name(number))).ok()?)
-}
-
-fn read_header(file: &File) -> Option<SegmentHeader> {
-    let mut bytes = [0; SEGMENT_HEADER_BYTES];
-    file.read_exact_at(&mut bytes, 0).ok()?;
-    SegmentHeader::read(&bytes)
 }
 
 fn suspicion(number: u64, position: usize, kind: DamageKind) -> Damage {

@@ -15,6 +15,18 @@
 //! Numbers are little endian, checksums are CRC-32C of all that follows them in their part. A batch
 //! is whole when its header and each of its records are.
 //!
+//! That is a dense segment, as it is written: in a batch every offset is there. What is left of several
+//! when most of them is not kept any more goes into a sparse one, which has the number of the last
+//! of them and takes the place of all. It begins with a header of its own:
+//!
+//! ```text
+//! header    magic 8 │ crc 4 │ zero 4 │ epoch 8 │ number 8 │ generation 8 │ follows 8
+//!           │ first number 8 │ places 4 │ { trimmed to 8 │ token length 1 │ token } │ zeros up to 4096
+//! ```
+//!
+//! Its batches differ in their magic and in that they hold, in the place of the first offset, the one
+//! at which they end. The [places](Trimmed) tell up to where events are missing.
+//!
 //! - `generation` is drawn at random each time a file becomes a segment, so that what an earlier use
 //!   left behind is never taken for a batch.
 //! - `follows` is the offset at which what came before ended: a batch or segment that follows another
@@ -28,6 +40,8 @@ use bytes::Bytes;
 
 use tl_model::{Channel, Epoch, Event, LoggedEvent, NewEvent, Offset};
 
+use crate::trimmed::Trimmed;
+
 /// The version of everything in this file, and of the directory around it.
 pub(crate) const VERSION: u32 = 1;
 
@@ -35,9 +49,13 @@ pub(crate) const SEGMENT_HEADER_BYTES: usize = 48;
 pub(crate) const BATCH_HEADER_BYTES: usize = 56;
 /// Batches begin at multiples of this.
 pub(crate) const ALIGNMENT: usize = 8;
+/// The header of a sparse segment: a page of the usual file systems.
+pub(crate) const SPARSE_HEADER_BYTES: usize = 4096;
 const RECORD_HEADER_BYTES: usize = 33;
 const SEGMENT_MAGIC: [u8; 8] = *b"TLsegm\0\x01";
+const SPARSE_MAGIC: [u8; 8] = *b"TLspar\0\x01";
 const BATCH_MAGIC: [u8; 4] = *b"TLb\x01";
+const SPARSE_BATCH_MAGIC: [u8; 4] = *b"TLs\x01";
 
 /// The beginning of a segment.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -46,35 +64,96 @@ pub(crate) struct SegmentHeader {
     pub(crate) number: u64,
     pub(crate) generation: u64,
     pub(crate) follows: Offset,
+    pub(crate) kind: SegmentKind,
+}
+
+/// How a segment came to be.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum SegmentKind {
+    /// It was written from its beginning to its end.
+    Dense,
+    /// It holds what is left of all segments from this number on up to its own.
+    Sparse { first: u64 },
 }
 
 impl SegmentHeader {
+    /// Writes the header of a dense segment.
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
         let start = out.len();
-        out.extend_from_slice(&SEGMENT_MAGIC);
+        self.write_fields(SEGMENT_MAGIC, out);
+        set_header_crc(&mut out[start..]);
+    }
+
+    /// Writes the header of a sparse segment, with what is missing in it.
+    pub(crate) fn write_sparse(&self, first: u64, trimmed: &Trimmed, out: &mut Vec<u8>) {
+        let start = out.len();
+        self.write_fields(SPARSE_MAGIC, out);
+        out.extend_from_slice(&first.to_le_bytes());
+        trimmed.write(out);
+        out.resize(start + SPARSE_HEADER_BYTES, 0);
+        set_header_crc(&mut out[start..]);
+    }
+
+    fn write_fields(&self, magic: [u8; 8], out: &mut Vec<u8>) {
+        out.extend_from_slice(&magic);
         out.extend_from_slice(&[0; 8]);
         for number in [self.epoch.get(), self.number, self.generation, self.follows.get()] {
             out.extend_from_slice(&number.to_le_bytes());
         }
-        let crc = crc32c::crc32c(&out[start + 12..]);
-        out[start + 8..start + 12].copy_from_slice(&crc.to_le_bytes());
     }
 
     /// The header these bytes begin with, if it is whole.
     pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
-        let bytes = bytes.get(..SEGMENT_HEADER_BYTES)?;
+        let is_sparse = bytes.starts_with(&SPARSE_MAGIC);
+        let len = if is_sparse { SPARSE_HEADER_BYTES } else { SEGMENT_HEADER_BYTES };
+        let bytes = bytes.get(..len)?;
         let mut fields = Fields(bytes);
-        let is_whole = fields.take::<8>()? == SEGMENT_MAGIC
-            && fields.u32()? == crc32c::crc32c(&bytes[12..])
-            && fields.u32()? == 0;
-        is_whole.then_some(())?;
+        let has_magic = is_sparse || bytes.starts_with(&SEGMENT_MAGIC);
+        fields.take::<8>()?;
+        let is_whole = fields.u32()? == crc32c::crc32c(&bytes[12..]) && fields.u32()? == 0;
+        (has_magic && is_whole).then_some(())?;
         Some(Self {
             epoch: Epoch::try_from(fields.u64()?).ok()?,
             number: fields.u64()?,
             generation: fields.u64()?,
             follows: Offset::new(fields.u64()?),
+            kind: match is_sparse {
+                true => SegmentKind::Sparse { first: fields.u64()? },
+                false => SegmentKind::Dense,
+            },
         })
     }
+
+    /// The number of the first segment in whose place it is.
+    pub(crate) fn first_number(&self) -> u64 {
+        match self.kind {
+            SegmentKind::Dense => self.number,
+            SegmentKind::Sparse { first } => first,
+        }
+    }
+
+    /// Where the first batch begins.
+    pub(crate) fn batches_at(&self) -> usize {
+        match self.kind {
+            SegmentKind::Dense => SEGMENT_HEADER_BYTES,
+            SegmentKind::Sparse { .. } => SPARSE_HEADER_BYTES,
+        }
+    }
+
+    /// What is missing in a segment that begins with these bytes.
+    pub(crate) fn trimmed(&self, bytes: &[u8]) -> Option<Trimmed> {
+        match self.kind {
+            SegmentKind::Dense => Some(Trimmed::default()),
+            SegmentKind::Sparse { .. } => {
+                Trimmed::read(bytes.get(SEGMENT_HEADER_BYTES + 8..SPARSE_HEADER_BYTES)?)
+            }
+        }
+    }
+}
+
+fn set_header_crc(header: &mut [u8]) {
+    let crc = crc32c::crc32c(&header[12..]);
+    header[8..12].copy_from_slice(&crc.to_le_bytes());
 }
 
 /// The beginning of a batch.
@@ -85,19 +164,32 @@ pub(crate) struct BatchHeader {
     pub(crate) length: u32,
     pub(crate) count: u32,
     pub(crate) follows: Offset,
-    pub(crate) first: Offset,
+    pub(crate) extent: Extent,
     pub(crate) durable_to: Offset,
     pub(crate) reserved_to: Offset,
+}
+
+/// Which offsets a batch has.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Extent {
+    /// All from this one on.
+    Dense { first: Offset },
+    /// Some, before this one.
+    Sparse { end: Offset },
 }
 
 impl BatchHeader {
     /// Writes the header over the space that was left for it.
     pub(crate) fn write(&self, out: &mut [u8]) {
-        out[..4].copy_from_slice(&BATCH_MAGIC);
+        let (magic, extent) = match self.extent {
+            Extent::Dense { first } => (BATCH_MAGIC, first),
+            Extent::Sparse { end } => (SPARSE_BATCH_MAGIC, end),
+        };
+        out[..4].copy_from_slice(&magic);
         out[8..16].copy_from_slice(&self.generation.to_le_bytes());
         out[16..20].copy_from_slice(&self.length.to_le_bytes());
         out[20..24].copy_from_slice(&self.count.to_le_bytes());
-        let offsets = [self.follows, self.first, self.durable_to, self.reserved_to];
+        let offsets = [self.follows, extent, self.durable_to, self.reserved_to];
         for (index, offset) in offsets.iter().enumerate() {
             let start = 24 + index * 8;
             out[start..start + 8].copy_from_slice(&offset.get().to_le_bytes());
@@ -110,15 +202,18 @@ impl BatchHeader {
     pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
         let bytes = bytes.get(..BATCH_HEADER_BYTES)?;
         let mut fields = Fields(bytes);
-        let is_whole =
-            fields.take::<4>()? == BATCH_MAGIC && fields.u32()? == crc32c::crc32c(&bytes[8..]);
-        is_whole.then_some(())?;
+        let extent = match fields.take()? {
+            BATCH_MAGIC => |first| Extent::Dense { first },
+            SPARSE_BATCH_MAGIC => |end| Extent::Sparse { end },
+            _ => return None,
+        };
+        (fields.u32()? == crc32c::crc32c(&bytes[8..])).then_some(())?;
         Some(Self {
             generation: fields.u64()?,
             length: fields.u32()?,
             count: fields.u32()?,
             follows: Offset::new(fields.u64()?),
-            first: Offset::new(fields.u64()?),
+            extent: extent(Offset::new(fields.u64()?)),
             durable_to: Offset::new(fields.u64()?),
             reserved_to: Offset::new(fields.u64()?),
         })
@@ -131,7 +226,18 @@ impl BatchHeader {
 
     /// The offset behind the last event.
     pub(crate) fn end(&self) -> Offset {
-        self.first.plus(u64::from(self.count))
+        match self.extent {
+            Extent::Dense { first } => first.plus(u64::from(self.count)),
+            Extent::Sparse { end } => end,
+        }
+    }
+
+    /// Whether an event can come behind those before `next`, as the one with this number in the batch.
+    pub(crate) fn has(&self, number: u32, offset: Offset, next: Offset) -> bool {
+        match self.extent {
+            Extent::Dense { first } => offset == first.plus(u64::from(number)) && next <= offset,
+            Extent::Sparse { end } => next <= offset && offset < end,
+        }
     }
 }
 
@@ -172,6 +278,11 @@ pub(crate) fn read_record(bytes: &Bytes) -> Option<(LoggedEvent, usize)> {
 /// What the event of a record of this length [costs](LoggedEvent::cost).
 pub(crate) fn record_cost(length: u32) -> usize {
     length as usize - RECORD_HEADER_BYTES + size_of::<LoggedEvent>()
+}
+
+/// The bytes of some events of a channel, of their records together.
+pub(crate) fn event_bytes(record_bytes: u64, count: u64, channel: &str) -> u64 {
+    record_bytes.saturating_sub(count * (RECORD_HEADER_BYTES + channel.len()) as u64)
 }
 
 /// The length of the record of an event.
@@ -236,7 +347,8 @@ mod tests {
     fn headers_come_back_as_they_were() {
         let epoch = Epoch::from_random(1 << 50);
         let follows = Offset::new(5);
-        let segment = SegmentHeader { epoch, number: 3, generation: 4, follows };
+        let kind = SegmentKind::Dense;
+        let segment = SegmentHeader { epoch, number: 3, generation: 4, follows, kind };
         let mut bytes = Vec::new();
         segment.write(&mut bytes);
         assert_eq!(bytes.len(), SEGMENT_HEADER_BYTES);
@@ -246,7 +358,7 @@ mod tests {
             length: 2,
             count: 3,
             follows: Offset::new(4),
-            first: Offset::new(5),
+            extent: Extent::Dense { first: Offset::new(5) },
             durable_to: Offset::new(6),
             reserved_to: Offset::new(7),
         };
@@ -269,7 +381,7 @@ mod tests {
             length: 2,
             count: 3,
             follows: zero,
-            first: zero,
+            extent: Extent::Dense { first: zero },
             durable_to: zero,
             reserved_to: zero,
         };

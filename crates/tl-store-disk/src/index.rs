@@ -9,13 +9,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use tl_model::{Channel, Gap, Offset, Selection};
+use tl_model::{Channel, Offset, Pattern, Selection};
 use tl_store::{Bounds, LastLogged, Read};
 
 use crate::disk::DiskFile;
 use crate::heads::{ChannelId, Head, Heads};
 use crate::recent::Recent;
 use crate::sealed::{ChannelEntry, Found, Sealed};
+use crate::trimmed::Trimmed;
 
 /// Everything readers need to find events, and the writer to link them.
 #[derive(Default)]
@@ -25,6 +26,10 @@ pub(crate) struct Index {
     heads: Heads,
     sealed: VecDeque<Arc<Sealed>>,
     recent: VecDeque<Recent>,
+    /// What is missing behind the head.
+    trimmed: Trimmed,
+    /// How often segments were dropped or replaced.
+    trims: u64,
     /// How many segments were dropped and are not forgotten yet.
     forgetting: usize,
     unwritten: Unwritten,
@@ -37,16 +42,26 @@ struct Unwritten {
     bytes: Vec<u8>,
 }
 
-/// What to look for, and where, for a page.
-pub(crate) struct Plan {
-    pub(crate) read: Read,
-    pub(crate) gap: Option<Gap>,
-    /// To be searched first, in order.
-    pub(crate) sealed: Vec<Arc<Sealed>>,
-    /// What comes behind them, one more than fits into a page if there is more.
-    pub(crate) recent: Vec<(Source, Found)>,
-    /// Where the log ended.
-    pub(crate) end: Offset,
+/// Where to look for the next events of a page.
+pub(crate) enum Plan {
+    /// In these segments, in order, before anything else.
+    Sealed(Vec<Arc<Sealed>>),
+    /// Here, and nowhere else. One more than fits into a page, if there is more.
+    Recent {
+        found: Vec<(Source, Found)>,
+        /// Where the log ended.
+        end: Offset,
+    },
+}
+
+/// What of the log is there, at one moment, for one selection.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Extent {
+    pub(crate) bounds: Bounds,
+    /// The last offset that may be missing of the selection.
+    pub(crate) trimmed_to: Offset,
+    /// Differs as soon as something else is missing.
+    pub(crate) trims: u64,
 }
 
 /// Where a record is.
@@ -74,10 +89,7 @@ impl Index {
     /// names the end of what was trimmed as the one before it: readers are told of a gap rather than
     /// of none.
     pub(crate) fn link(&mut self, channel: &Channel) -> (ChannelId, Offset) {
-        let unknown = match self.head == Offset::FIRST {
-            true => Offset::START,
-            false => self.head.previous(),
-        };
+        let unknown = self.missing_to(channel.as_str());
         let id = self.heads.find_or_add(channel.as_str(), unknown);
         let head = self.heads.head_mut(id);
         head.is_linked = true;
@@ -87,7 +99,7 @@ impl Index {
     /// Adds an event behind all others.
     pub(crate) fn push(&mut self, channel: ChannelId, found: Found, previous: Offset, at_ms: u64) {
         let head = self.heads.head_mut(channel);
-        if head.count == 0 {
+        if head.count == 0 || head.last != previous {
             head.trimmed_to = previous;
         }
         head.is_linked = false;
@@ -126,12 +138,13 @@ impl Index {
         self.recent.front().map(|segment| (segment.number, next.follows))
     }
 
-    /// Takes the index file of the oldest segment in the place of what is in memory.
-    pub(crate) fn seal(&mut self, sealed: Sealed) {
-        if self.unsealed().is_some_and(|(number, _)| number == sealed.number) {
-            self.recent.pop_front();
-            self.sealed.push_back(Arc::new(sealed));
-        }
+    /// Takes the index file of the oldest segment in the place of what is in memory, and returns that:
+    /// giving it back takes a while.
+    #[must_use]
+    pub(crate) fn seal(&mut self, sealed: Sealed) -> Option<Recent> {
+        let is_next = self.unsealed().is_some_and(|(number, _)| number == sealed.number);
+        is_next.then(|| self.sealed.push_back(Arc::new(sealed)))?;
+        self.recent.pop_front()
     }
 
     /// Adds a segment behind all others whose index file was there already.
@@ -144,6 +157,9 @@ impl Index {
     pub(crate) fn push_entry(&mut self, entry: &ChannelEntry) {
         let id = self.heads.find_or_add(&entry.name, entry.previous);
         let head = self.heads.head_mut(id);
+        if head.count > 0 && head.last != entry.previous {
+            head.trimmed_to = entry.previous;
+        }
         head.count += entry.count();
         head.bytes += entry.bytes;
         head.last = entry.last;
@@ -210,7 +226,26 @@ impl Index {
         let sealed = self.sealed.front().map(|segment| segment.follows);
         let recent = || self.recent.iter().find_map(Recent::first);
         self.head = sealed.or_else(recent).unwrap_or(self.tail);
+        self.trimmed.forget_up_to(self.head.previous());
+        self.trims += 1;
         dropped
+    }
+
+    /// Notes what is missing behind the head.
+    pub(crate) fn note_trimmed(&mut self, trimmed: &Trimmed) {
+        self.trimmed.merge(trimmed);
+        self.trimmed.forget_up_to(self.head.previous());
+        self.trims += 1;
+    }
+
+    /// Takes a sparse segment in the place of those that it stands for.
+    pub(crate) fn replace(&mut self, sparse: Sealed) {
+        let is_before = |segment: &Arc<Sealed>| segment.number < sparse.first_number;
+        let start = self.sealed.partition_point(is_before);
+        let end = self.sealed.partition_point(|segment| segment.number <= sparse.number);
+        self.sealed.drain(start..end);
+        self.sealed.insert(start, Arc::new(sparse));
+        self.trims += 1;
     }
 
     /// Whether the heads still count events that were dropped.
@@ -223,22 +258,22 @@ impl Index {
         self.forgetting -= 1;
     }
 
-    /// Forgets what a dropped segment had of a channel.
-    pub(crate) fn forget(&mut self, entry: &ChannelEntry) {
-        let Some(id) = self.heads.find(&entry.name) else { return };
+    /// Forgets events of a channel that are gone: so many, up to this one.
+    pub(crate) fn forget(&mut self, channel: &str, count: u32, bytes: u64, last: Offset) {
+        let Some(id) = self.heads.find(channel) else { return };
         let head = self.heads.head_mut(id);
-        head.count -= entry.count().min(head.count);
-        head.bytes -= entry.bytes.min(head.bytes);
-        head.trimmed_to = head.trimmed_to.max(entry.last);
+        head.count -= count.min(head.count);
+        head.bytes -= bytes.min(head.bytes);
+        head.trimmed_to = head.trimmed_to.max(last);
         if head.count == 0 && !head.is_linked {
             self.heads.remove(id);
         }
     }
 
-    /// How many events of a channel are kept, and the bytes of their records.
-    pub(crate) fn kept(&self, channel: &str) -> (u64, u64) {
+    /// What is known of a channel that has kept events.
+    pub(crate) fn kept(&self, channel: &str) -> Option<&Head> {
         let head = self.heads.find(channel).map(|id| self.heads.head(id));
-        head.map_or((0, 0), |head| (u64::from(head.count), head.bytes))
+        head.filter(|head| head.count > 0)
     }
 
     // The readers' side
@@ -248,28 +283,40 @@ impl Index {
     }
 
     pub(crate) fn last(&self, channel: &Channel) -> Option<LastLogged> {
-        let head = self.heads.head(self.heads.find(channel.as_str())?);
-        let last = LastLogged { offset: head.last, logged_at_ms: head.logged_at_ms };
-        (head.count > 0).then_some(last)
+        let head = self.kept(channel.as_str())?;
+        Some(LastLogged { offset: head.last, logged_at_ms: head.logged_at_ms })
     }
 
-    /// Finds the events of a page, or where to look for them.
-    pub(crate) fn plan(&self, read: Read) -> Plan {
-        let trimmed_to = |channel: &Channel| self.trimmed_to(channel);
-        let gap = self.bounds().gap(&read.selection, read.after, trimmed_to);
+    /// What of the log is there for a selection.
+    pub(crate) fn extent(&self, selection: &Selection) -> Extent {
+        let trimmed_to = selection.patterns().iter().map(|pattern| self.trimmed_to(pattern));
+        let trimmed_to = trimmed_to.max().unwrap_or_default();
+        Extent { bounds: self.bounds(), trimmed_to, trims: self.trims }
+    }
+
+    /// Where to look for the next events of a page.
+    pub(crate) fn plan(&self, read: &Read) -> Plan {
         let first = self.sealed.partition_point(|segment| segment.end <= read.after.next());
-        let sealed = self.sealed.range(first..).cloned().collect();
-        let recent = self.plan_recent(&read);
-        Plan { read, gap, sealed, recent, end: self.tail }
+        let sealed: Vec<_> = self.sealed.range(first..).cloned().collect();
+        match sealed.is_empty() {
+            true => Plan::Recent { found: self.plan_recent(read), end: self.tail },
+            false => Plan::Sealed(sealed),
+        }
     }
 
-    fn trimmed_to(&self, channel: &Channel) -> Offset {
-        match self.heads.find(channel.as_str()).map(|id| self.heads.head(id).trimmed_to) {
+    fn trimmed_to(&self, pattern: &Pattern) -> Offset {
+        let head = pattern.channel().and_then(|channel| self.heads.find(channel.as_str()));
+        match head.map(|id| self.heads.head(id).trimmed_to) {
             // Rather a gap too many for a moment than one too few.
             Some(known) if self.is_forgetting() => known.max(self.head.previous()),
             Some(known) => known,
-            None => self.head.previous(),
+            None => self.missing_to(pattern.as_str()),
         }
+    }
+
+    /// The last offset that may be missing of a pattern, or of a channel that is not known.
+    fn missing_to(&self, pattern: &str) -> Offset {
+        self.trimmed.of(pattern).max(self.head.previous())
     }
 
     fn plan_recent(&self, read: &Read) -> Vec<(Source, Found)> {

@@ -6,9 +6,10 @@
 mod report;
 pub(crate) mod walk;
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::ops::Range;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use bytes::Bytes;
@@ -18,8 +19,8 @@ use tl_model::{Epoch, Offset};
 pub use report::{ChannelReport, Damage, DamageKind, Report, Torn};
 
 use crate::directory::{Directory, DirectoryError};
-use crate::format::{SEGMENT_HEADER_BYTES, SegmentHeader};
-use crate::scan::synced_to;
+use crate::format::{SEGMENT_HEADER_BYTES, SPARSE_HEADER_BYTES, SegmentHeader, SegmentKind};
+use crate::scan::{standing, synced_to};
 use crate::segments::{segment_name, segment_number};
 use walk::{events, implied_header, walk};
 
@@ -49,14 +50,28 @@ pub(crate) fn inspect_held(directory: &Directory) -> io::Result<Report> {
     let mut pass = Pass::new(directory.epoch);
     let (numbers, disk_bytes) = list(&directory.journal)?;
     pass.report.disk_bytes = disk_bytes;
-    for &number in &numbers {
-        let is_last = numbers.last() == Some(&number);
+    let segments = standing(&numbers, |number| Ok(header_of(&directory.journal, number)))?;
+    for &(_, number) in &segments {
+        let is_last = segments.last().is_some_and(|(_, last)| *last == number);
         match fs::read(directory.journal.join(segment_name(number))) {
             Ok(bytes) => pass.take(number, &Bytes::from(bytes), is_last),
             Err(error) => pass.lose(number, DamageKind::Unreadable(error.to_string())),
         }
     }
     Ok(pass.finish())
+}
+
+/// The header of a segment, if it is there and whole.
+pub(crate) fn header_of(journal: &Path, number: u64) -> Option<SegmentHeader> {
+    header_in(&File::open(journal.join(segment_name(number))).ok()?)
+}
+
+/// The header that a file begins with.
+pub(crate) fn header_in(file: &File) -> Option<SegmentHeader> {
+    let len = file.metadata().ok()?.len().min(SPARSE_HEADER_BYTES as u64);
+    let mut bytes = vec![0; len as usize];
+    file.read_exact_at(&mut bytes, 0).ok()?;
+    SegmentHeader::read(&bytes)
 }
 
 /// The numbers of all segments, in order, and the bytes of all files.
@@ -101,7 +116,7 @@ impl Pass {
                 self.lose(number, DamageKind::Foreign);
             }
             Some(header) if header.number == number => {
-                self.begin(number, header.follows);
+                self.begin(&header);
                 self.read(number, segment, &header, is_last);
             }
             found if is_last && self.is_unbegun(segment, found) => self.miss(number),
@@ -112,11 +127,12 @@ impl Pass {
     /// The first batch may tell what the damaged header of its segment said.
     fn take_without_header(&mut self, number: u64, segment: &Bytes, is_last: bool) {
         let (epoch, follows) = (self.report.epoch, self.end());
-        let like = SegmentHeader { epoch, number, generation: 0, follows };
+        let kind = SegmentKind::Dense;
+        let like = SegmentHeader { epoch, number, generation: 0, follows, kind };
         match implied_header(segment, like).filter(|it| it.follows >= follows) {
             None => self.lose(number, DamageKind::Header),
             Some(header) => {
-                self.begin(number, header.follows);
+                self.begin(&header);
                 self.damage(number, 0, header.follows..header.follows, DamageKind::Header);
                 self.read(number, segment, &header, is_last);
             }
@@ -131,7 +147,8 @@ impl Pass {
     }
 
     /// A segment says where what came before it ended.
-    fn begin(&mut self, number: u64, follows: Offset) {
+    fn begin(&mut self, header: &SegmentHeader) {
+        let (number, follows) = (header.first_number(), header.follows);
         self.miss(number);
         if let Some(open) = self.open.take() {
             self.report.damage[open..].iter_mut().for_each(|it| it.offsets.end = follows);
@@ -140,7 +157,7 @@ impl Pass {
             self.damage(before, position, self.end()..follows, DamageKind::Batch);
         }
         self.end = Some(follows);
-        self.number = Some(number);
+        self.number = Some(header.number);
     }
 
     fn read(&mut self, number: u64, segment: &Bytes, header: &SegmentHeader, is_last: bool) {

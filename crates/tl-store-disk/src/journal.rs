@@ -1,6 +1,6 @@
 //! The journal: where batches are written, one behind the other, and synced.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -10,13 +10,13 @@ use tl_store::{AppendError, Batch};
 use crate::checkpoint::Covered;
 use crate::disk::{Disk, DiskFile};
 use crate::format::{
-    BATCH_HEADER_BYTES, BatchHeader, SEGMENT_HEADER_BYTES, SegmentHeader, record_length,
-    write_record,
+    BATCH_HEADER_BYTES, BatchHeader, Extent, SEGMENT_HEADER_BYTES, SegmentHeader, SegmentKind,
+    record_length, write_record,
 };
 use crate::heads::ChannelId;
 use crate::index::Index;
 use crate::sealed::{Found, Sealed, index_name};
-use crate::segments::{Spares, segment_name};
+use crate::segments::{Spares, segment_name, segment_number};
 
 /// The writing end of the log. One thread owns it.
 pub(crate) struct Journal {
@@ -36,8 +36,8 @@ pub(crate) struct Journal {
     /// The highest `reserved to` of any batch, and of any synced one.
     reserved_to: Offset,
     reserved_durably_to: Offset,
-    /// Segments that were dropped and whose files are still there.
-    to_remove: VecDeque<u64>,
+    /// The last segment that was dropped, if files of those up to it may still be there.
+    to_remove: Option<u64>,
     stopped: Option<String>,
 }
 
@@ -112,7 +112,7 @@ impl Journal {
             durable_to: resume.end,
             reserved_to: next,
             reserved_durably_to: next,
-            to_remove: VecDeque::new(),
+            to_remove: None,
             stopped: None,
         }
     }
@@ -156,25 +156,28 @@ impl Journal {
         // The last segment must be able to tell the next offset when all before it are gone.
         self.flush()?;
         let dropped = self.index.write().drop_segments(through);
-        self.to_remove.extend(dropped.iter().map(|segment| segment.number));
-        self.remove_files();
+        self.to_remove = dropped.last().map(|segment| segment.number).or(self.to_remove);
+        if let Some(through) = self.to_remove {
+            match self.remove_files(through) {
+                Ok(()) => self.to_remove = None,
+                Err(error) => tracing::warn!(%error, through, "trimmed segments stay for now"),
+            }
+        }
         Ok(dropped)
     }
 
     /// Removes the files of dropped segments, the oldest first: there must never be one missing in
     /// between. What fails is tried again when the next segment is dropped, or after opening.
-    fn remove_files(&mut self) {
-        while let Some(&number) = self.to_remove.front() {
-            match self.spares.give(&*self.disk, &segment_name(number)) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    tracing::warn!(%error, segment = number, "a trimmed segment stays for now");
-                    return;
-                }
-                _ => self.to_remove.pop_front(),
-            };
+    fn remove_files(&self, through: u64) -> io::Result<()> {
+        let names = self.disk.list()?;
+        let mut numbers: Vec<_> = names.iter().filter_map(|name| segment_number(name)).collect();
+        numbers.sort_unstable();
+        for number in numbers.into_iter().take_while(|number| *number <= through) {
+            self.spares.give(&*self.disk, &segment_name(number))?;
             // An index without its segment means nothing, and is removed on opening.
             drop(self.disk.remove(&index_name(number)));
         }
+        Ok(())
     }
 
     /// Whether it is time to have the next segment ready: the active one is half full, and there is
@@ -223,7 +226,8 @@ impl Journal {
         let generation = (self.generations)();
         let mut unwritten = Vec::new();
         let follows = self.follows;
-        SegmentHeader { epoch: self.epoch, number, generation, follows }.write(&mut unwritten);
+        let (epoch, kind) = (self.epoch, SegmentKind::Dense);
+        SegmentHeader { epoch, number, generation, follows, kind }.write(&mut unwritten);
         let position = unwritten.len() as u64;
         self.index.write().push_segment(number, file.clone(), follows);
         self.active = Some(Active { len: file.size()?, file, generation, position, unwritten });
@@ -268,7 +272,7 @@ impl Journal {
             length: (out.len() - header_at - BATCH_HEADER_BYTES) as u32,
             count: batch.events.len() as u32,
             follows: self.follows,
-            first,
+            extent: Extent::Dense { first },
             durable_to: self.durable_to,
             reserved_to: self.reserved_to,
         };

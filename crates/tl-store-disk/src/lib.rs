@@ -10,6 +10,7 @@
 mod backup;
 mod blocks;
 mod checkpoint;
+mod compaction;
 mod directory;
 pub mod disk;
 mod format;
@@ -20,17 +21,21 @@ mod journal;
 mod reader;
 mod recent;
 mod recovery;
+mod retention;
 mod scan;
 mod sealed;
 mod sealing;
 mod segments;
 #[cfg(feature = "simulation")]
 pub mod simulation;
+mod trimmed;
 mod writer;
 
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+
+use tokio::sync::OwnedMutexGuard;
 
 use tl_model::{Appended, Channel, Epoch, Rules};
 use tl_store::{
@@ -42,6 +47,7 @@ pub use directory::DirectoryError;
 pub use inspect::{ChannelReport, Damage, DamageKind, InspectError, Report, Torn, epoch, inspect};
 pub use recovery::RecoveryError;
 
+use compaction::{Budget, Compaction, Site};
 use directory::Directory;
 use disk::{Disk, RealDisk};
 use index::Index;
@@ -59,7 +65,8 @@ pub struct DiskStore {
     index: Arc<SharedIndex>,
     searches: Arc<Searches>,
     sealer: Arc<Sealer>,
-    trimming: tokio::sync::Mutex<()>,
+    compaction: Arc<tokio::sync::Mutex<Compaction>>,
+    site: Site,
     writer: Writer,
     // Released last, after the writer has ended.
     _directory: Option<Directory>,
@@ -121,31 +128,72 @@ impl DiskStore {
         let spares = Arc::new(Spares::new(&*disk, segment_bytes).map_err(RecoveryError::Io)?);
         let index = Arc::new(SharedIndex::new(index));
         let searches = Arc::new(Searches::new(disk.clone()));
-        let sealer = Arc::new(Sealer::new(disk.clone(), index.clone(), resume.checkpoint));
+        let shared = (disk.clone(), spares.clone(), index.clone());
+        let sealer = Arc::new(Sealer::new(shared.0, shared.1, shared.2, resume.checkpoint));
+        let site = Site { disk: disk.clone(), sealer: sealer.clone(), epoch, segment_bytes };
         let shared = index.clone();
         let parts = Parts { disk, spares, index: shared, epoch, segment_bytes, generations };
         let journal = Journal::new(parts, resume);
         let writer = Writer::start(journal, sealer.clone()).map_err(RecoveryError::Io)?;
-        let trimming = tokio::sync::Mutex::default();
-        Ok(Self { epoch, index, searches, sealer, trimming, writer, _directory: None })
+        let compaction = Arc::default();
+        Ok(Self { epoch, index, searches, sealer, compaction, site, writer, _directory: None })
     }
 }
 
 impl DiskStore {
     async fn trim_expired(&self, rules: Rules, now_ms: u64) -> Result<(), TrimError> {
         // One that counts what another has dropped would drop too much.
-        let _one_at_a_time = self.trimming.lock().await;
-        let sealer = self.sealer.clone();
+        let compaction = self.compaction.clone().lock_owned().await;
+        let (sealer, rules) = (self.sealer.clone(), Arc::new(rules));
+        let shared = rules.clone();
         let expired = blocking(move || {
             sealer.forget_dropped()?;
             sealer.seal();
-            sealer.expired(&rules, now_ms)
+            sealer.expired(&shared, now_ms)
         });
-        let Some(last) = expired.await? else { return Ok(()) };
-        let dropping = self.writer.drop_segments(last).await;
-        dropping.map_err(|error| TrimError(error.to_string()))?;
+        if let Some(last) = expired.await? {
+            let dropping = self.writer.drop_segments(last).await;
+            dropping.map_err(|error| TrimError(error.to_string()))?;
+        }
         let sealer = self.sealer.clone();
-        blocking(move || sealer.forget_dropped()).await
+        blocking(move || sealer.forget_dropped()).await?;
+        self.compact(compaction, rules, now_ms).await
+    }
+
+    /// Copies forward what outlives its neighbours, as much as is to be done at once.
+    async fn compact(
+        &self,
+        mut compaction: OwnedMutexGuard<Compaction>,
+        rules: Arc<Rules>,
+        now_ms: u64,
+    ) -> Result<(), TrimError> {
+        let mut budget = Budget::new(self.site.segment_bytes);
+        let mut has_compacted = false;
+        loop {
+            let (site, rules) = (self.site.clone(), rules.clone());
+            let found;
+            (found, compaction, budget) = blocking(move || {
+                let judge = site.sealer.judge(&rules, now_ms);
+                let found = compaction.find(&site, &judge, &mut budget)?;
+                Ok((found, compaction, budget))
+            })
+            .await?;
+            let Some(replacement) = found else { break };
+            has_compacted = true;
+            self.writer.flush().await.map_err(|error| TrimError(error.to_string()))?;
+            let site = self.site.clone();
+            compaction = blocking(move || {
+                compaction.put(&site, replacement)?;
+                Ok(compaction)
+            })
+            .await?;
+        }
+        let sealer = self.sealer.clone();
+        let write_checkpoint = move || {
+            sealer.write_last_checkpoint();
+            Ok(())
+        };
+        if has_compacted { blocking(write_checkpoint).await } else { Ok(()) }
     }
 }
 
@@ -171,22 +219,7 @@ impl LogStore for DiskStore {
     }
 
     fn read(&self, read: Read) -> BoxFuture<'static, Result<Page, ReadError>> {
-        let (index, searches) = (self.index.clone(), self.searches.clone());
-        let plan = move |index: &SharedIndex| {
-            let index = index.read();
-            (index.plan(read.clone()), index.bounds().head)
-        };
-        let (mut planned, mut head) = plan(&index);
-        Box::pin(async move {
-            loop {
-                let page = reader::read(planned, searches.clone()).await;
-                // What fails after segments were trimmed may have been looked for in one of them.
-                if page.is_ok() || index.read().bounds().head == head {
-                    return page;
-                }
-                (planned, head) = plan(&index);
-            }
-        })
+        reader::read(self.index.clone(), self.searches.clone(), read)
     }
 
     fn last(&self, channel: &Channel) -> Option<LastLogged> {

@@ -7,48 +7,89 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 
 use tl_model::{LoggedEvent, Offset, Selection};
-use tl_store::{Page, Read, ReadError};
+use tl_store::{BoxFuture, Page, Read, ReadError};
 
 use crate::disk::{Disk, DiskFile};
 use crate::format::{read_record, record_cost};
-use crate::index::{Plan, Source};
+use crate::index::{Extent, Index, Plan, Source};
+use crate::journal::SharedIndex;
 use crate::sealed::{Found, Sealed};
 
-/// Reads the page of a plan. Files are read on a thread where blocking is allowed.
-pub(crate) async fn read(plan: Plan, searches: Arc<Searches>) -> Result<Page, ReadError> {
-    if plan.sealed.is_empty() && plan.recent.is_empty() {
-        let read_to = plan.end.previous().max(plan.read.after);
-        return Ok(Page { gap: plan.gap, events: Vec::new(), read_to, reached_end: true });
+/// Reads a page. Files are read on a thread where blocking is allowed, if any have to be.
+pub(crate) fn read(
+    index: Arc<SharedIndex>,
+    searches: Arc<Searches>,
+    read: Read,
+) -> BoxFuture<'static, Result<Page, ReadError>> {
+    if let Some(page) = nothing(&index.read(), &read) {
+        return Box::pin(std::future::ready(Ok(page)));
     }
-    let reading = tokio::task::spawn_blocking(move || read_blocking(&plan, &searches));
-    reading.await.map_err(|error| ReadError::Io(error.to_string()))?
+    Box::pin(async move {
+        let reading = tokio::task::spawn_blocking(move || read_blocking(&index, &searches, &read));
+        reading.await.map_err(|error| ReadError::Io(error.to_string()))?
+    })
 }
 
-fn read_blocking(plan: &Plan, searches: &Searches) -> Result<Page, ReadError> {
-    let mut collected = Collected::new(&plan.read);
-    let is_whole = collect(plan, searches, &mut collected).map_err(|it| unreadable(&it))?;
-    if is_whole {
-        collected.read_to = plan.end.previous().max(plan.read.after);
+/// The page of a reader for whom there is nothing, which no file tells.
+fn nothing(index: &Index, read: &Read) -> Option<Page> {
+    let Plan::Recent { found, end } = index.plan(read) else { return None };
+    found.is_empty().then(|| {
+        let read_to = end.previous().max(read.after);
+        let Extent { bounds, trimmed_to, .. } = index.extent(&read.selection);
+        let gap = bounds.gap(read.after, trimmed_to, read_to.next());
+        Page { gap, trimmed_to, events: Vec::new(), read_to, reached_end: true }
+    })
+}
+
+/// Reads until nothing was trimmed meanwhile: what fails then may have been looked for in a segment
+/// that is gone, and what is missing then no gap has told.
+fn read_blocking(index: &SharedIndex, searches: &Searches, read: &Read) -> Result<Page, ReadError> {
+    loop {
+        let extent = index.read().extent(&read.selection);
+        let page = read_page(index, searches, read, extent);
+        if index.read().extent(&read.selection).trims == extent.trims {
+            return page;
+        }
     }
+}
+
+fn read_page(
+    index: &SharedIndex,
+    searches: &Searches,
+    read: &Read,
+    extent: Extent,
+) -> Result<Page, ReadError> {
+    let mut collected = Collected::new(read, extent.trimmed_to);
+    let reached_end = collect(index, searches, &mut collected).map_err(|it| unreadable(&it))?;
+    let Collected { read_to, first, .. } = collected;
     let events = load(&collected.pieces)?;
-    Ok(Page { gap: plan.gap, events, read_to: collected.read_to, reached_end: is_whole })
+    let Extent { bounds, trimmed_to, .. } = extent;
+    let gap = bounds.gap(read.after, trimmed_to, first.unwrap_or(read_to.next()));
+    Ok(Page { gap, trimmed_to, events, read_to, reached_end })
 }
 
 /// Collects the events of a page. Returns whether there are no more.
-fn collect(plan: &Plan, searches: &Searches, collected: &mut Collected<'_>) -> io::Result<bool> {
-    for segment in &plan.sealed {
-        if !searches.collect(segment, collected)? {
-            return Ok(false);
+fn collect(
+    index: &SharedIndex,
+    searches: &Searches,
+    collected: &mut Collected<'_>,
+) -> io::Result<bool> {
+    loop {
+        let plan = index.read().plan(&collected.rest());
+        match plan {
+            Plan::Sealed(segments) => {
+                for segment in &segments {
+                    if !searches.collect(segment, collected)? || !collected.reach(segment.end) {
+                        return Ok(false);
+                    }
+                }
+            }
+            Plan::Recent { found, end } => {
+                let is_all = found.into_iter().all(|(source, it)| collected.add(source, it));
+                return Ok(is_all && collected.reach(end));
+            }
         }
-        collected.read_to = segment.end.previous().max(collected.read_to);
     }
-    for (source, found) in &plan.recent {
-        if collected.is_full() {
-            return Ok(false);
-        }
-        collected.add(source.clone(), *found);
-    }
-    Ok(true)
 }
 
 fn unreadable(error: &io::Error) -> ReadError {
@@ -58,7 +99,12 @@ fn unreadable(error: &io::Error) -> ReadError {
 /// The events of a page, as far as they are found.
 struct Collected<'a> {
     read: &'a Read,
+    /// The last offset that may be missing of the selection.
+    trimmed_to: Offset,
     read_to: Offset,
+    /// The first and the last event.
+    first: Option<Offset>,
+    last: Offset,
     events: usize,
     bytes: usize,
     pieces: Vec<Piece>,
@@ -71,19 +117,60 @@ enum Piece {
 }
 
 impl<'a> Collected<'a> {
-    fn new(read: &'a Read) -> Self {
-        Self { read, read_to: read.after, events: 0, bytes: 0, pieces: Vec::new() }
+    fn new(read: &'a Read, trimmed_to: Offset) -> Self {
+        let (read_to, last) = (read.after, read.after);
+        let (first, events, bytes, pieces) = (None, 0, 0, Vec::new());
+        Self { read, trimmed_to, read_to, first, last, events, bytes, pieces }
     }
 
-    fn is_full(&self) -> bool {
-        self.events == self.read.events_max || self.bytes >= self.read.bytes_max
+    /// What is still to be read.
+    fn rest(&self) -> Read {
+        let Read { selection, after: _, events_max, bytes_max } = self.read;
+        Read {
+            selection: selection.clone(),
+            after: self.read_to,
+            events_max: events_max - self.events,
+            bytes_max: bytes_max.saturating_sub(self.bytes),
+        }
     }
 
-    fn add(&mut self, source: Source, found: Found) {
+    /// Whether the page can hold an event, too.
+    fn takes(&self, offset: Offset) -> bool {
+        let has_room = self.events < self.read.events_max && self.bytes < self.read.bytes_max;
+        has_room && !self.is_behind_untold_hole(offset)
+    }
+
+    /// A gap is told in front of a page. None can be if the page begins right where the reader is, so
+    /// such a page ends before the first hole that there may be.
+    fn is_behind_untold_hole(&self, offset: Offset) -> bool {
+        let is_untold = self.first == Some(self.read.after.next());
+        is_untold && self.last < self.trimmed_to && offset != self.last.next()
+    }
+
+    /// Goes on to a place before which there is nothing else, unless the page takes no more.
+    fn reach(&mut self, end: Offset) -> bool {
+        let is_told = !self.is_behind_untold_hole(end);
+        if is_told {
+            self.read_to = end.previous().max(self.read_to);
+        }
+        is_told
+    }
+
+    /// Adds an event, unless the page takes no more.
+    fn add(&mut self, source: Source, found: Found) -> bool {
+        let takes = self.takes(found.offset);
+        if takes {
+            self.push(source, found);
+        }
+        takes
+    }
+
+    fn push(&mut self, source: Source, found: Found) {
         let Found { offset, position, length } = found;
+        self.first = self.first.or(Some(offset));
+        (self.last, self.read_to) = (offset, offset);
         self.events += 1;
         self.bytes += record_cost(length);
-        self.read_to = offset;
         match (source, self.pieces.last_mut()) {
             (Source::Memory(record), _) => self.pieces.push(Piece::Memory(record, offset)),
             (
@@ -135,27 +222,26 @@ impl Searches {
         let start = selected.partition_point(|number| *number < first);
         let mut places = (0, Vec::new());
         for number in &selected[start..] {
-            if collected.is_full() {
-                return Ok(false);
-            }
             if (*number - places.0) as usize >= places.1.len() {
                 places = (*number, segment.places_from(*number)?);
             }
             let found = places.1[(*number - places.0) as usize];
-            collected.add(Source::Disk(segment.file.clone()), found);
+            if !collected.add(Source::Disk(segment.file.clone()), found) {
+                return Ok(false);
+            }
         }
         Ok(true)
     }
 
     fn select(&self, segment: &Sealed, selection: &Selection) -> io::Result<Arc<Vec<u32>>> {
-        let is_it = |(number, of, _): &&(u64, Selection, Arc<Vec<u32>>)| {
-            *number == segment.number && of == selection
+        let is_it = |(generation, of, _): &&(u64, Selection, Arc<Vec<u32>>)| {
+            *generation == segment.generation && of == selection
         };
         if let Some((_, _, selected)) = self.lock().answers.iter().find(is_it) {
             return Ok(selected.clone());
         }
         let selected = Arc::new(segment.select(selection)?);
-        self.lock().keep(segment.number, selection, &selected);
+        self.lock().keep(segment.generation, selection, &selected);
         Ok(selected)
     }
 
@@ -165,9 +251,9 @@ impl Searches {
 }
 
 impl Kept {
-    fn keep(&mut self, number: u64, selection: &Selection, selected: &Arc<Vec<u32>>) {
+    fn keep(&mut self, generation: u64, selection: &Selection, selected: &Arc<Vec<u32>>) {
         self.places += selected.len();
-        self.answers.push_back((number, selection.clone(), selected.clone()));
+        self.answers.push_back((generation, selection.clone(), selected.clone()));
         while self.answers.len() > ANSWERS_MAX || self.places > ANSWERED_PLACES_MAX {
             let Some((_, _, oldest)) = self.answers.pop_front() else { return };
             self.places -= oldest.len();

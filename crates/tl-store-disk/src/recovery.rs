@@ -11,12 +11,13 @@ use tl_model::{Epoch, Offset};
 
 use crate::blocks::unsound;
 use crate::checkpoint::{Checkpoint, Covered};
+use crate::compaction::NEW_SPARSE_NAME;
 use crate::disk::Disk;
-use crate::format::{BatchHeader, SEGMENT_HEADER_BYTES, SegmentHeader};
+use crate::format::{BatchHeader, SEGMENT_HEADER_BYTES, SegmentHeader, SegmentKind};
 use crate::index::Index;
 use crate::journal::{Active, Resume};
-use crate::scan::Segment;
-use crate::sealed::{Found, Sealed, index_name, index_number};
+use crate::scan::{Segment, read_header, standing};
+use crate::sealed::{Found, Sealed, index_number};
 use crate::segments::{segment_name, segment_number};
 
 /// Why a journal cannot be opened.
@@ -58,19 +59,21 @@ pub(crate) fn recover(
     let names = disk.list()?;
     let mut numbers: Vec<u64> = names.iter().filter_map(|it| segment_number(it)).collect();
     numbers.sort_unstable();
-    remove_orphans(disk, &names, &numbers);
-    let mut reader = Reader::new(disk, epoch, index);
-    reader.take_checkpoint(&numbers);
+    let header_of = |number| Ok(read_header(&*disk.open(&segment_name(number))?)?.map(|it| it.0));
+    let segments = standing(&numbers, header_of)?;
+    remove_leftovers(disk, &names, &segments);
+    let mut reader = Reader::new(disk, epoch, index, &segments);
+    reader.take_checkpoint();
     let mut active = None;
-    let mut next_number = FIRST_SEGMENT;
-    for (&number, expected) in numbers.iter().zip(numbers.first().copied().unwrap_or_default()..) {
-        let is_last = Some(&number) == numbers.last();
-        if number != expected {
-            return Err(RecoveryError::Missing(segment_name(expected)));
+    let mut next_number = segments.first().map_or(FIRST_SEGMENT, |(first, _)| *first);
+    for &(first, number) in &segments {
+        let is_last = segments.last() == Some(&(first, number));
+        if first != next_number {
+            return Err(RecoveryError::Missing(segment_name(next_number)));
         }
         next_number = number + 1;
         match reader.header(number)? {
-            Some(header) if !is_last && reader.take_sealed(&header)? => {}
+            Some(header) if reader.is_full(&header) && reader.take_sealed(&header)? => {}
             Some(header) => active = reader.take(&header, is_last)?,
             // A crash came between naming the file and writing to it: the name is free.
             None if is_last => next_number = number,
@@ -81,11 +84,14 @@ pub(crate) fn recover(
     Ok(Resume { active, next_number, end, reserved_to, checkpoint: reader.checkpoint })
 }
 
-/// Removes indexes of segments that are gone. What cannot be removed does no harm.
-fn remove_orphans(disk: &dyn Disk, names: &[String], numbers: &[u64]) {
-    for number in names.iter().filter_map(|name| index_number(name)) {
-        if numbers.binary_search(&number).is_err() {
-            drop(disk.remove(&index_name(number)));
+/// Removes segments that a sparse one stands for, and indexes of segments that are gone. What cannot be
+/// removed does no harm.
+fn remove_leftovers(disk: &dyn Disk, names: &[String], segments: &[(u64, u64)]) {
+    let stands = |number| segments.binary_search_by_key(&number, |(_, number)| *number).is_ok();
+    for name in names {
+        let number = segment_number(name).or_else(|| index_number(name));
+        if number.is_some_and(|number| !stands(number)) || name == NEW_SPARSE_NAME {
+            drop(disk.remove(name));
         }
     }
 }
@@ -95,6 +101,8 @@ struct Reader<'a> {
     disk: &'a dyn Disk,
     epoch: Epoch,
     index: &'a mut Index,
+    /// All segments: the number of the first each stands for, and its own.
+    segments: &'a [(u64, u64)],
     /// The segments of which the heads know already.
     checkpoint: Option<Covered>,
     /// Where the last batch ended; unknown before the first segment.
@@ -108,21 +116,35 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn new(disk: &'a dyn Disk, epoch: Epoch, index: &'a mut Index) -> Self {
-        let (end, reached, reserved_to) = (None, None, Offset::FIRST);
-        let (checkpoint, is_past_sealed) = (None, false);
-        Self { disk, epoch, index, checkpoint, end, reserved_to, reached, is_past_sealed }
+    fn new(
+        disk: &'a dyn Disk,
+        epoch: Epoch,
+        index: &'a mut Index,
+        segments: &'a [(u64, u64)],
+    ) -> Self {
+        Self {
+            disk,
+            epoch,
+            index,
+            segments,
+            checkpoint: None,
+            end: None,
+            reserved_to: Offset::FIRST,
+            reached: None,
+            is_past_sealed: false,
+        }
     }
 
     /// Takes the checkpoint, if it is one of the segments there are, and all of those it covers have
     /// sound indexes.
-    fn take_checkpoint(&mut self, numbers: &[u64]) {
+    fn take_checkpoint(&mut self) {
         let Ok(checkpoint) = Checkpoint::read(self.disk) else { return };
-        let Covered { first, last, generation } = checkpoint.covered;
-        let is_of_these = numbers.first() == Some(&first) && numbers.contains(&last);
-        let is_sound = |number| self.open_sealed(number).is_ok();
-        let is_same = || self.open_sealed(last).is_ok_and(|it| it.generation == generation);
-        if is_of_these && is_same() && (first..last).all(is_sound) {
+        let covered = self.segments.iter().map(|(_, number)| *number);
+        let covered = covered.take_while(|number| *number <= checkpoint.covered.last);
+        let opened = covered.map(|number| self.open_sealed(number));
+        let opened = opened.map(|opened| opened.map(|it| (it.number, it.generation)));
+        let Ok(opened) = opened.collect::<io::Result<Vec<_>>>() else { return };
+        if Covered::of(opened) == Some(checkpoint.covered) {
             match checkpoint.load(self.index) {
                 Ok(()) => self.checkpoint = Some(checkpoint.covered),
                 Err(error) => {
@@ -135,11 +157,9 @@ impl<'a> Reader<'a> {
 
     fn open_sealed(&self, number: u64) -> io::Result<Sealed> {
         let file = self.disk.open(&segment_name(number))?;
-        let mut bytes = [0; SEGMENT_HEADER_BYTES];
-        file.read_at(&mut bytes, 0)?;
-        let header = SegmentHeader::read(&bytes).filter(|header| header.number == number);
-        let header = header.ok_or_else(|| unsound("it has no header"))?;
-        Sealed::open(self.disk, number, header.generation, file)
+        let header = read_header(&*file)?.filter(|(header, _)| header.number == number);
+        let (header, _) = header.ok_or_else(|| unsound("it has no header"))?;
+        Sealed::open(self.disk, &header, file)
     }
 
     fn end(&self) -> Offset {
@@ -147,7 +167,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The header of a segment, unless the file has not been begun under its present name.
-    fn header(&self, number: u64) -> Result<Option<SegmentHeader>, RecoveryError> {
+    fn header(&mut self, number: u64) -> Result<Option<SegmentHeader>, RecoveryError> {
         let mut bytes = [0; SEGMENT_HEADER_BYTES];
         let file = self.disk.open(&segment_name(number))?;
         if file.size()? < SEGMENT_HEADER_BYTES as u64 {
@@ -155,11 +175,14 @@ impl<'a> Reader<'a> {
             return Ok(None);
         }
         file.read_at(&mut bytes, 0)?;
-        match SegmentHeader::read(&bytes) {
-            Some(header) if header.epoch != self.epoch => {
+        match read_header(&*file)? {
+            Some((header, _)) if header.epoch != self.epoch => {
                 Err(RecoveryError::Foreign(segment_name(number)))
             }
-            Some(header) if header.number == number => Ok(Some(header)),
+            Some((header, trimmed)) if header.number == number => {
+                self.index.note_trimmed(&trimmed);
+                Ok(Some(header))
+            }
             // Zeros, or an earlier segment, and nothing says that more was synced than there is.
             earlier if earlier.is_some() || bytes == [0; SEGMENT_HEADER_BYTES] => {
                 let is_unbegun = Segment::read(self.disk, number)?.synced_to() <= self.end();
@@ -167,6 +190,12 @@ impl<'a> Reader<'a> {
             }
             _ => Err(damage(number, 0, self.end())),
         }
+    }
+
+    /// Whether nothing is written to a segment any more.
+    fn is_full(&self, header: &SegmentHeader) -> bool {
+        let is_last = self.segments.last().is_some_and(|(_, last)| *last == header.number);
+        !is_last || header.kind != SegmentKind::Dense
     }
 
     /// Takes a full segment by its index. Returns whether it has a sound one.
@@ -193,7 +222,8 @@ impl<'a> Reader<'a> {
 
     /// Opens an index, and adds what it has of every channel.
     fn sealed(&mut self, header: &SegmentHeader) -> io::Result<Sealed> {
-        let sealed = self.open_sealed(header.number).or_else(|_| self.make_sealed(header))?;
+        let opened = self.open_sealed(header.number);
+        let sealed = opened.or_else(|_| self.make_sealed(header))?;
         if self.checkpoint.is_some_and(|covered| sealed.number <= covered.last) {
             return Ok(sealed);
         }
@@ -203,11 +233,19 @@ impl<'a> Reader<'a> {
         Ok(sealed)
     }
 
-    /// Makes an index that is missing or unsound. The next segment says where this one ends.
-    fn make_sealed(&self, header: &SegmentHeader) -> io::Result<Sealed> {
-        let next = self.header(header.number + 1).map_err(io::Error::other)?;
-        let next = next.ok_or_else(|| unsound("the next segment has not begun"))?;
+    /// Makes an index that is missing or unsound. The next segment says where this one ends; one that was
+    /// written as a whole knows it itself.
+    fn make_sealed(&mut self, header: &SegmentHeader) -> io::Result<Sealed> {
         tracing::info!(segment = segment_name(header.number), "an index is made anew");
+        if header.kind != SegmentKind::Dense {
+            let segment = Segment::read(self.disk, header.number)?;
+            let end = segment.batches(header).last().map_or(header.follows, |(_, it)| it.end());
+            return Sealed::make_of(self.disk, segment, end);
+        }
+        let next = self.segments.iter().find(|(first, _)| *first == header.number + 1);
+        let (_, next) = *next.ok_or_else(|| unsound("it is the last"))?;
+        let next = self.header(next).map_err(io::Error::other)?;
+        let next = next.ok_or_else(|| unsound("the next segment has not begun"))?;
         Sealed::make(self.disk, header.number, next.follows)
     }
 
@@ -232,7 +270,7 @@ impl<'a> Reader<'a> {
         if later.iter().any(|batch| !is_last || batch.durable_to > end) {
             return Err(damage(segment.number, position as u64, end));
         }
-        if !is_last {
+        if !is_last || self.is_full(header) {
             return Ok(None);
         }
         if later.is_empty() {

@@ -9,10 +9,11 @@ use tl_model::{Channel, Offset};
 
 use crate::disk::{Disk, DiskFile};
 use crate::format::{
-    ALIGNMENT, BATCH_HEADER_BYTES, BatchHeader, SEGMENT_HEADER_BYTES, SegmentHeader,
-    read_record_header,
+    ALIGNMENT, BATCH_HEADER_BYTES, BatchHeader, SEGMENT_HEADER_BYTES, SPARSE_HEADER_BYTES,
+    SegmentHeader, read_record_header,
 };
 use crate::segments::segment_name;
+use crate::trimmed::Trimmed;
 
 /// A segment read into memory.
 pub(crate) struct Segment {
@@ -33,7 +34,12 @@ pub(crate) struct Record {
 
 impl Segment {
     pub(crate) fn read(disk: &dyn Disk, number: u64) -> io::Result<Self> {
-        let file = disk.open(&segment_name(number))?;
+        Self::read_file(disk, &segment_name(number), number)
+    }
+
+    /// Reads a segment from a file that has another name yet.
+    pub(crate) fn read_file(disk: &dyn Disk, name: &str, number: u64) -> io::Result<Self> {
+        let file = disk.open(name)?;
         let mut bytes = vec![0; file.size()? as usize];
         file.read_at(&mut bytes, 0)?;
         Ok(Self { number, file, bytes: Bytes::from(bytes) })
@@ -44,10 +50,15 @@ impl Segment {
         SegmentHeader::read(&self.bytes)
     }
 
+    /// What is missing in it, if its header is whole.
+    pub(crate) fn trimmed(&self) -> Option<Trimmed> {
+        self.header()?.trimmed(&self.bytes)
+    }
+
     /// The batches, from the first on.
     pub(crate) fn batches(&self, header: &SegmentHeader) -> Batches<'_> {
         let (generation, end) = (header.generation, header.follows);
-        Batches { bytes: &self.bytes, generation, position: SEGMENT_HEADER_BYTES, end }
+        Batches { bytes: &self.bytes, generation, position: header.batches_at(), end }
     }
 
     /// Whole batch headers of this use of the file, from a position on.
@@ -62,6 +73,12 @@ impl Segment {
     /// The highest offset that any batch in the file says was synced, whichever use of it it is of.
     pub(crate) fn synced_to(&self) -> Offset {
         synced_to(&self.bytes)
+    }
+
+    /// The bytes of a record.
+    pub(crate) fn record_bytes(&self, record: &Record) -> Bytes {
+        let start = record.position as usize;
+        self.bytes.slice(start..start + record.length as usize)
     }
 
     /// The records of a whole batch at a position.
@@ -86,6 +103,33 @@ impl Segment {
             Some(record)
         })
     }
+}
+
+/// The header of a segment, and what is missing in the segment.
+pub(crate) fn read_header(file: &dyn DiskFile) -> io::Result<Option<(SegmentHeader, Trimmed)>> {
+    let mut bytes = vec![0; SPARSE_HEADER_BYTES.min(file.size()? as usize)];
+    file.read_at(&mut bytes, 0)?;
+    let header = SegmentHeader::read(&bytes);
+    Ok(header.and_then(|header| Some((header, header.trimmed(&bytes)?))))
+}
+
+/// Those of some segments in whose place no other is: the number of the first segment each stands for,
+/// and its own. A crash between naming a sparse segment and removing others leaves those behind.
+pub(crate) fn standing(
+    numbers: &[u64],
+    mut header_of: impl FnMut(u64) -> io::Result<Option<SegmentHeader>>,
+) -> io::Result<Vec<(u64, u64)>> {
+    let (mut standing, mut below) = (Vec::new(), u64::MAX);
+    for &number in numbers.iter().rev().filter(|number| **number < u64::MAX) {
+        if number >= below {
+            continue;
+        }
+        let header = header_of(number)?.filter(|header| header.number == number);
+        below = header.map_or(number, |header| header.first_number());
+        standing.push((below, number));
+    }
+    standing.reverse();
+    Ok(standing)
 }
 
 /// Goes from batch to batch.
@@ -135,16 +179,18 @@ fn headers(segment: &[u8], from: usize) -> impl Iterator<Item = (usize, BatchHea
 /// Whether records fill the batch that these bytes begin with, each whole and at its offset.
 pub(crate) fn is_whole(bytes: &[u8], batch: &BatchHeader) -> bool {
     let records = BATCH_HEADER_BYTES..BATCH_HEADER_BYTES + batch.length as usize;
-    let Some(mut rest) = bytes.get(records).filter(|_| batch.first >= batch.follows) else {
+    let Some(mut rest) = bytes.get(records) else {
         return false;
     };
-    for count in 0..u64::from(batch.count) {
+    let mut next = batch.follows;
+    for number in 0..batch.count {
         match read_record_header(rest) {
-            Some((record, length)) if record.offset == batch.first.plus(count) => {
+            Some((record, length)) if batch.has(number, record.offset, next) => {
                 rest = &rest[length..];
+                next = record.offset.next();
             }
             _ => return false,
         }
     }
-    rest.is_empty()
+    rest.is_empty() && next <= batch.end()
 }

@@ -24,11 +24,14 @@ use tl_model::{Channel, Offset, Pattern, Selection};
 
 use crate::blocks::{Blocks, in_blocks, store, unsound};
 use crate::disk::{Disk, DiskFile, MemoryFile};
+use crate::format::SegmentHeader;
 use crate::scan::Segment;
 
 /// A full segment with its index.
 pub(crate) struct Sealed {
     pub(crate) number: u64,
+    /// The number of the first segment in whose place it is.
+    pub(crate) first_number: u64,
     pub(crate) generation: u64,
     /// Of the segment.
     pub(crate) file: Arc<dyn DiskFile>,
@@ -53,7 +56,7 @@ pub(crate) struct Found {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct ChannelEntry {
     pub(crate) name: String,
-    /// The event before its first one here.
+    /// The event before its first one here; if one is missing behind that, the last missing one.
     pub(crate) previous: Offset,
     /// Its last one here.
     pub(crate) last: Offset,
@@ -88,16 +91,15 @@ impl Sealed {
     /// There is none, or not a sound one of this use of the segment.
     pub(crate) fn open(
         disk: &dyn Disk,
-        number: u64,
-        generation: u64,
+        of: &SegmentHeader,
         file: Arc<dyn DiskFile>,
     ) -> io::Result<Self> {
-        let index = Blocks::new(disk.open(&index_name(number))?);
+        let index = Blocks::new(disk.open(&index_name(of.number))?);
         let header = Header::read(&index.read(0, HEADER_BYTES)?)?;
-        if (header.number, header.generation) != (number, generation) {
+        if (header.number, header.generation) != (of.number, of.generation) {
             return Err(unsound("it is the index of something else"));
         }
-        Ok(Self::new(header, file, index))
+        Ok(Self::new(header, of.first_number(), file, index))
     }
 
     /// Makes the index of a segment that ends at an offset. Where there is no room for it, it is kept
@@ -107,21 +109,30 @@ impl Sealed {
     ///
     /// The segment cannot be read, or is not what was written.
     pub(crate) fn make(disk: &dyn Disk, number: u64, end: Offset) -> io::Result<Self> {
-        let segment = Segment::read(disk, number)?;
-        let (header, index) = make_index(disk, &segment, end)?;
-        Ok(Self::new(header, segment.file, index))
+        Self::make_of(disk, Segment::read(disk, number)?, end)
     }
 
-    fn new(header: Header, file: Arc<dyn DiskFile>, index: Blocks) -> Self {
+    /// Makes the index of a segment that has been read.
+    pub(crate) fn make_of(disk: &dyn Disk, segment: Segment, end: Offset) -> io::Result<Self> {
+        let first_number = segment.header().map_or(segment.number, |it| it.first_number());
+        let (header, index) = make_index(disk, &segment, end)?;
+        Ok(Self::new(header, first_number, segment.file, index))
+    }
+
+    fn new(header: Header, first_number: u64, file: Arc<dyn DiskFile>, index: Blocks) -> Self {
         let Header { number, generation, follows, end, reserved_to, sections } = header;
         let index = RwLock::new(Arc::new(index));
-        Self { number, generation, file, follows, end, reserved_to, sections, index }
+        Self { number, first_number, generation, file, follows, end, reserved_to, sections, index }
     }
 
     /// Makes the index anew, because it proved to be unsound.
     pub(crate) fn make_anew(&self, disk: &dyn Disk) -> io::Result<()> {
+        let segment = Segment::read(disk, self.number)?;
+        if segment.header().is_none_or(|header| header.generation != self.generation) {
+            return Err(unsound("another segment has taken its place"));
+        }
         tracing::warn!(segment = self.number, "the index of a segment is damaged; made anew");
-        let (_, index) = make_index(disk, &Segment::read(disk, self.number)?, self.end)?;
+        let (_, index) = make_index(disk, &segment, self.end)?;
         *self.index.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(index);
         Ok(())
     }
@@ -129,6 +140,11 @@ impl Sealed {
     /// Whether it has no events.
     pub(crate) fn is_empty(&self) -> bool {
         self.sections.events == 0
+    }
+
+    /// How many channels it has.
+    pub(crate) fn channel_count(&self) -> usize {
+        self.sections.channels as usize
     }
 
     /// The numbers of the places of a selection, rising.

@@ -1,20 +1,24 @@
 //! Sealing full segments, forgetting trimmed ones, and keeping the checkpoint, beside the writer.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
-use tl_model::{Channel, Newer, Rules};
+use tl_model::Rules;
 
 use crate::checkpoint::{self, Covered};
+use crate::compaction::{NEW_SPARSE_NAME, Replacement};
 use crate::disk::Disk;
 use crate::journal::SharedIndex;
-use crate::sealed::Sealed;
+use crate::retention::Judge;
+use crate::sealed::{Sealed, index_name};
+use crate::segments::{Spares, segment_name};
 
 /// Makes index files and checkpoints.
 pub(crate) struct Sealer {
     disk: Arc<dyn Disk>,
+    spares: Arc<Spares>,
     index: Arc<SharedIndex>,
     // Whoever changes what is sealed holds it.
     state: Mutex<State>,
@@ -36,11 +40,12 @@ impl Sealer {
     /// `checkpoint` says what the one on the disk covers, if there is a good one.
     pub(crate) fn new(
         disk: Arc<dyn Disk>,
+        spares: Arc<Spares>,
         index: Arc<SharedIndex>,
         checkpoint: Option<Covered>,
     ) -> Self {
         let state = State { checkpoint, ..State::default() };
-        Self { disk, index, state: Mutex::new(state), dropped: Mutex::default() }
+        Self { disk, spares, index, state: Mutex::new(state), dropped: Mutex::default() }
     }
 
     /// Whether a full segment waits to be sealed.
@@ -64,7 +69,8 @@ impl Sealer {
             match Sealed::make(&*self.disk, number, end) {
                 Ok(sealed) => {
                     state.since_checkpoint += sealed.file.size().unwrap_or_default();
-                    self.index.write().seal(sealed);
+                    let no_longer_needed = self.index.write().seal(sealed);
+                    drop(no_longer_needed);
                 }
                 Err(error) => {
                     tracing::error!(%error, segment = number, "a segment cannot be indexed");
@@ -83,28 +89,59 @@ impl Sealer {
         self.write_checkpoint(&mut self.lock());
     }
 
-    /// The number of the last of the oldest segments that hold only events that have expired. The
-    /// last segment that has events is never among them: it tells where the log goes on.
-    pub(crate) fn expired(&self, rules: &Rules, now_ms: u64) -> io::Result<Option<u64>> {
-        let mut older = HashMap::new();
-        let mut last = None;
+    /// All sealed segments, and the number of the last segment that has events. That is never given up:
+    /// it tells where the log goes on.
+    pub(crate) fn sealed(&self) -> (Vec<Arc<Sealed>>, u64) {
         let index = self.index.read();
-        let (sealed, newest) = (index.sealed(), index.newest_with_events());
-        drop(index);
-        for segment in sealed.iter().take_while(|segment| Some(segment.number) < newest) {
-            match self.is_expired(segment, rules, now_ms, &mut older) {
-                Ok(true) => {}
-                Ok(false) => break,
-                Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-                    // Looked at again the next time.
-                    segment.make_anew(&*self.disk)?;
-                    break;
-                }
-                Err(error) => return Err(error),
+        (index.sealed(), index.newest_with_events().unwrap_or_default())
+    }
+
+    /// The number of the last of the oldest segments that hold only events that have expired.
+    pub(crate) fn expired(&self, rules: &Rules, now_ms: u64) -> io::Result<Option<u64>> {
+        let (sealed, newest) = self.sealed();
+        self.judge(rules, now_ms).expired(&sealed, newest)
+    }
+
+    /// What decides about events.
+    pub(crate) fn judge<'a>(&'a self, rules: &'a Rules, now_ms: u64) -> Judge<'a> {
+        Judge { disk: &*self.disk, index: &self.index, rules, now_ms }
+    }
+
+    /// Whether these, one behind the other, are still what the index has.
+    pub(crate) fn holds(&self, segments: &[&Arc<Sealed>]) -> bool {
+        let sealed = self.index.read().sealed();
+        let are_these = |some: &[Arc<Sealed>]| {
+            some.iter().zip(segments).all(|(one, other)| Arc::ptr_eq(one, other))
+        };
+        sealed.windows(segments.len()).any(are_these)
+    }
+
+    /// Takes a sparse segment in the place of others, and gives back theirs.
+    pub(crate) fn replace(&self, replacement: Replacement) -> io::Result<()> {
+        let mut state = self.lock();
+        let Replacement { sealed, numbers, gone, trimmed } = replacement;
+        self.disk.rename(NEW_SPARSE_NAME, &segment_name(sealed.number))?;
+        // Whoever looks in between is told of a gap too early rather than too late.
+        self.index.write().note_trimmed(&trimmed);
+        let gone: Vec<_> = gone.into_iter().collect();
+        for some in gone.chunks(CHANNELS_FORGOTTEN) {
+            let mut index = self.index.write();
+            for (channel, it) in some {
+                index.forget(channel.as_str(), it.count, it.bytes, it.last);
             }
-            last = Some(segment.number);
         }
-        Ok(last)
+        state.since_checkpoint += sealed.file.size()?;
+        let number = sealed.number;
+        self.index.write().replace(sealed);
+        for other in numbers.into_iter().filter(|other| *other != number) {
+            let given = self.spares.give(&*self.disk, &segment_name(other));
+            if let Err(error) = given {
+                // Opening removes it, and so does dropping what stands in its place.
+                tracing::warn!(%error, segment = other, "a compacted segment stays for now");
+            }
+            drop(self.disk.remove(&index_name(other)));
+        }
+        Ok(())
     }
 
     /// Segments that were dropped, to be forgotten.
@@ -122,7 +159,9 @@ impl Sealer {
             let entries = segment.channels().collect::<io::Result<Vec<_>>>()?;
             for entries in entries {
                 let mut index = self.index.write();
-                entries.iter().for_each(|entry| index.forget(entry));
+                for entry in &entries {
+                    index.forget(&entry.name, entry.count(), entry.bytes, entry.last);
+                }
             }
             self.index.write().has_forgotten();
             self.dropped().pop_front();
@@ -150,47 +189,11 @@ impl Sealer {
 
     fn covered(&self) -> Option<Covered> {
         let sealed = self.index.read().sealed();
-        let (first, last) = (sealed.first()?, sealed.last()?);
-        Some(Covered { first: first.number, last: last.number, generation: last.generation })
+        Covered::of(sealed.iter().map(|segment| (segment.number, segment.generation)))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whether all events of a segment have expired. `older` counts what its channels have in it and
-    /// before it. If the last event of a channel has expired, so have those before it.
-    fn is_expired(
-        &self,
-        segment: &Sealed,
-        rules: &Rules,
-        now_ms: u64,
-        older: &mut HashMap<String, Newer>,
-    ) -> io::Result<bool> {
-        for entries in segment.channels() {
-            for entry in entries? {
-                let (count, bytes) = self.index.read().kept(&entry.name);
-                let seen = older.entry(entry.name.clone()).or_default();
-                seen.count += u64::from(entry.count());
-                seen.bytes += entry.bytes;
-                let newer = Newer {
-                    count: count.saturating_sub(seen.count),
-                    bytes: bytes.saturating_sub(seen.bytes),
-                };
-                let channel = Channel::parse(&entry.name).map_err(io::Error::other)?;
-                let retention = rules.of(&channel).retention;
-                let age = Duration::from_millis(now_ms.saturating_sub(entry.logged_at_ms));
-                let is_expired = retention.expires(age, 0, newer)
-                    || retention.bytes.is_some() && {
-                        let last = segment.last_place(&entry)?.length;
-                        retention.expires(age, u64::from(last), newer)
-                    };
-                if !is_expired {
-                    return Ok(false);
-                }
-            }
-        }
-        Ok(true)
     }
 }
 
@@ -199,3 +202,5 @@ const RETRY_AFTER: Duration = Duration::from_secs(10);
 /// So many more bytes in the log for each channel, and the checkpoint is written anew: with some 60
 /// bytes a channel it adds a quarter at most to what was written.
 const BYTES_PER_HEAD: u64 = 240;
+/// Channels that are forgotten under one lock: well below a millisecond.
+const CHANNELS_FORGOTTEN: usize = 1_024;

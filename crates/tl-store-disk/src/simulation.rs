@@ -47,6 +47,8 @@ struct Contents {
 pub struct Faults {
     /// Whether there is no room for new files.
     pub is_full: bool,
+    /// How many bytes all files may have together.
+    pub bytes_max: Option<u64>,
     /// Whether removing and renaming files fails.
     pub removes_fail: bool,
     /// Whether writing fails.
@@ -150,7 +152,7 @@ impl Disk for SimulatedDisk {
 
     fn create(&self, name: &str, len: u64) -> io::Result<Arc<dyn DiskFile>> {
         let mut state = self.state();
-        if state.faults.is_full {
+        if state.faults.is_full || !state.has_room(len) {
             return Err(io::ErrorKind::StorageFull.into());
         }
         let power = state.begin_change()?;
@@ -187,6 +189,11 @@ impl Disk for SimulatedDisk {
 }
 
 impl State {
+    fn has_room(&self, bytes: u64) -> bool {
+        let used = || self.files.values().map(|it| lock(it).current.len() as u64).sum::<u64>();
+        self.faults.bytes_max.is_none_or(|max| used() + bytes <= max)
+    }
+
     fn check_removing(&self) -> io::Result<()> {
         match self.faults.removes_fail {
             true => Err(io::Error::other("simulated error in a directory")),
@@ -278,6 +285,10 @@ impl DiskFile for SimulatedFile {
         let (power, faults) = self.begin_change()?;
         if faults.writes_fail {
             return Err(io::Error::other("simulated write error"));
+        }
+        let growth = (position + bytes.len() as u64).saturating_sub(self.size()?);
+        if growth > 0 && !lock(&self.disk).has_room(growth) {
+            return Err(io::ErrorKind::StorageFull.into());
         }
         let mut contents = lock(&self.contents);
         let start = position as usize;

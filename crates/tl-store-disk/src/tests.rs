@@ -7,6 +7,7 @@ use tl_store::conformance::Home;
 use super::*;
 
 mod checkpoint;
+mod compaction;
 mod damage;
 mod left_behind;
 mod power_loss;
@@ -27,6 +28,14 @@ impl Home for TempHome {
     fn open(&self) -> Arc<dyn LogStore> {
         let options = Options { segment_bytes: SEGMENT_BYTES, ..Options::new(self.0.path()) };
         Arc::new(DiskStore::open(&options).expect("opens"))
+    }
+}
+
+impl DiskStore {
+    /// How many segments stand for others.
+    fn sparse_segments(&self) -> usize {
+        let sealed = self.index.read().sealed();
+        sealed.iter().filter(|segment| segment.first_number != segment.number).count()
     }
 }
 

@@ -80,24 +80,15 @@ pub struct Bounds {
 }
 
 impl Bounds {
-    /// What a reader behind an offset has missed for good. Of channels this is known exactly, as
-    /// `trimmed_to` tells the last trimmed offset of each; of a pattern, any trimmed offset may have
-    /// been one of its.
-    pub fn gap(
-        self,
-        selection: &Selection,
-        after: Offset,
-        trimmed_to: impl Fn(&Channel) -> Offset,
-    ) -> Option<Gap> {
-        let through = self.head.previous();
-        if after >= through {
-            return None;
-        }
-        let trimmed = selection.patterns().iter().any(|pattern| match pattern.channel() {
-            Some(channel) => trimmed_to(&channel) > after,
-            None => true,
-        });
-        trimmed.then_some(Gap { after, through })
+    /// The gap to tell a reader behind an offset, of whose selection events up to `trimmed_to` may have
+    /// been trimmed. `next` is the place of the first event that is left for it; without one, where the
+    /// page ends.
+    ///
+    /// There is none also while the next event follows right behind: whatever is missing is missing
+    /// behind that, and a page must end there.
+    pub fn gap(self, after: Offset, trimmed_to: Offset, next: Offset) -> Option<Gap> {
+        let through = trimmed_to.max(self.head.previous()).min(next.previous());
+        (trimmed_to > after && through > after).then_some(Gap { after, through })
     }
 }
 
@@ -128,8 +119,12 @@ pub struct Read {
 /// What was read.
 #[derive(Clone, Debug, Default)]
 pub struct Page {
-    /// Events that the reader may have missed for good, to be told before the events.
+    /// Events that the reader may have missed for good, to be told before the events. What is left of
+    /// the selection goes on behind it.
     pub gap: Option<Gap>,
+    /// The gap speaks of all that is missing up to here, also between the events that follow it. Who has
+    /// been told of it need not be told again.
+    pub trimmed_to: Offset,
     /// The events, in order.
     pub events: Vec<LoggedEvent>,
     /// Nothing of the selection up to and including this offset is missing from the page.

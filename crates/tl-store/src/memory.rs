@@ -98,8 +98,14 @@ impl Log {
 
     fn read(&self, read: &Read) -> Page {
         let bounds = Bounds { head: self.head, tail: self.tail() };
-        let gap = bounds.gap(&read.selection, read.after, |channel| self.trimmed_to(channel));
-        let mut page = Page { gap, ..Page::default() };
+        let patterns = read.selection.patterns().iter();
+        let trimmed_to = patterns.map(|pattern| match pattern.channel() {
+            Some(channel) => self.trimmed_to(&channel),
+            None => self.head.previous(),
+        });
+        let trimmed_to = trimmed_to.max().unwrap_or_default();
+        let gap = bounds.gap(read.after, trimmed_to, self.head);
+        let mut page = Page { gap, trimmed_to, ..Page::default() };
         let skip = read.after.next().get().saturating_sub(self.head.get()) as usize;
         let mut bytes = 0;
         for event in self.events.iter().skip(skip) {

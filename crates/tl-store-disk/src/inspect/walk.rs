@@ -36,7 +36,7 @@ pub(crate) struct Break {
 /// Reads a segment whose header is known. Only the last segment can have a torn end: every other was
 /// synced before the next was begun.
 pub(crate) fn walk(segment: &Bytes, header: &SegmentHeader, is_last: bool) -> Walk {
-    let (position, end) = (SEGMENT_HEADER_BYTES, header.follows);
+    let (position, end) = (header.batches_at(), header.follows);
     let (batches, breaks) = (Vec::new(), Vec::new());
     let mut walk = Walk { batches, breaks, position, end, is_torn: false };
     loop {

@@ -51,6 +51,9 @@ impl Collected {
         let new =
             || Mentions { places: Vec::new(), previous, last: offset, bytes: 0, logged_at_ms };
         let mentions = self.channels.entry(channel).or_insert_with(new);
+        if mentions.last != previous && !mentions.places.is_empty() {
+            mentions.previous = previous;
+        }
         mentions.places.push(self.places.len() as u32);
         mentions.last = offset;
         mentions.bytes += u64::from(length);

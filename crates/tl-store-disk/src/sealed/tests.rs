@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use tl_model::{Epoch, Event, NewEvent};
 
 use super::*;
-use crate::format::{BATCH_HEADER_BYTES, BatchHeader, SegmentHeader, write_record};
+use crate::format::{BATCH_HEADER_BYTES, BatchHeader, Extent, SegmentKind, write_record};
 use crate::segments::segment_name;
 use crate::simulation::SimulatedDisk;
 
@@ -12,8 +12,7 @@ fn segment(channels: &[&str]) -> (SimulatedDisk, Offset) {
     let disk = SimulatedDisk::new();
     let follows = Offset::new(10);
     let mut bytes = Vec::new();
-    SegmentHeader { epoch: Epoch::from_random(1 << 40), number: 3, generation: 7, follows }
-        .write(&mut bytes);
+    header(7).write(&mut bytes);
     let (mut end, mut last) = (follows, BTreeMap::new());
     for channel in channels {
         let previous = last.insert(*channel, end).unwrap_or(Offset::new(2));
@@ -23,6 +22,11 @@ fn segment(channels: &[&str]) -> (SimulatedDisk, Offset) {
     let file = disk.create(&segment_name(3), 0).expect("creates");
     file.write_at(&bytes, 0).expect("writes");
     (disk, end)
+}
+
+fn header(generation: u64) -> SegmentHeader {
+    let (epoch, follows, kind) = (Epoch::from_random(1 << 40), Offset::new(10), SegmentKind::Dense);
+    SegmentHeader { epoch, number: 3, generation, follows, kind }
 }
 
 fn write_batch(out: &mut Vec<u8>, channel: &str, offset: Offset, previous: Offset) {
@@ -36,7 +40,7 @@ fn write_batch(out: &mut Vec<u8>, channel: &str, offset: Offset, previous: Offse
         length,
         count: 1,
         follows: offset,
-        first: offset,
+        extent: Extent::Dense { first: offset },
         durable_to: offset,
         reserved_to: offset.plus(50),
     };
@@ -52,7 +56,7 @@ fn offsets(sealed: &Sealed, selection: &[&str]) -> Vec<u64> {
 }
 
 fn open(disk: &SimulatedDisk, generation: u64) -> io::Result<Sealed> {
-    Sealed::open(disk, 3, generation, disk.open(&segment_name(3))?)
+    Sealed::open(disk, &header(generation), disk.open(&segment_name(3))?)
 }
 
 const CHANNELS: [&str; 7] = ["b", "a.x", "a.y", "a.x", "b", "$sys", "a.x.deep"];

@@ -76,7 +76,8 @@ fn a_power_loss_loses_no_synced_event_and_invents_none() {
     assert!(figures.images >= images());
     // The check of the check: weaker durability loses something, and what was under way survives
     // now and then, so the power goes where it hurts.
-    assert!(figures.lost > 0 && figures.unexpected > 0 && figures.trimmings > 0, "{figures:?}");
+    assert!(figures.lost > 0 && figures.unexpected > 0, "{figures:?}");
+    assert!(figures.trimmings > 0 && figures.compactions > 0, "{figures:?}");
 }
 
 #[test]

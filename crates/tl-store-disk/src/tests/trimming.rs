@@ -90,7 +90,6 @@ async fn a_file_that_is_used_again_is_not_taken_for_what_it_was() {
         let store = open(&disk);
         append_many(&store, "a").await;
         store.sealer.seal();
-        let plan = store.index.read().plan(first_of("a"));
         let other_store = open(&other_disk);
         append(&other_store, ["first".to_owned()]).await;
         append_many(&other_store, other).await;
@@ -99,7 +98,7 @@ async fn a_file_that_is_used_again_is_not_taken_for_what_it_was() {
             let file = other_disk.open(&segments::segment_name(1)).expect("opens");
             file.read_at(bytes, 0).expect("reads");
         });
-        let page = reader::read(plan, store.searches.clone()).await;
+        let page = reader::read(store.index.clone(), store.searches.clone(), first_of("a")).await;
         let offset = Offset::new(1);
         let is_noticed =
             matches!(page, Err(ReadError::Damaged { offset: it, .. }) if it <= offset.plus(3));

@@ -36,6 +36,7 @@ pub(super) struct Figures {
     /// Events without a receipt that were there.
     pub(super) unexpected: usize,
     pub(super) trimmings: usize,
+    pub(super) compactions: usize,
 }
 
 impl AddAssign for Figures {
@@ -45,6 +46,7 @@ impl AddAssign for Figures {
         self.lost += other.lost;
         self.unexpected += other.unexpected;
         self.trimmings += other.trimmings;
+        self.compactions += other.compactions;
     }
 }
 
@@ -132,23 +134,24 @@ impl Lives {
     }
 
     async fn trim(&mut self, store: &DiskStore) -> Result<(), TrimError> {
-        // All that is old enough, or all but the newest.
-        let retention = match self.random.bool() {
-            true => Retention { age: Some(Duration::ZERO), ..Retention::default() },
-            false => Retention { count: Some(self.random.u64(1..8)), ..Retention::default() },
+        // All that is old enough, or all but the newest; one channel in four is kept for ever.
+        let (kept, retention) = match self.random.u64(0..8) {
+            0 => (0, Retention { age: Some(Duration::ZERO), ..Retention::default() }),
+            kept => (kept, Retention { count: Some(kept), ..Retention::default() }),
         };
-        let rule = Rule {
-            pattern: Pattern::parse(">").expect("pattern"),
+        let rule = |pattern: &str, retention| Rule {
+            pattern: Pattern::parse(pattern).expect("pattern"),
             durability: None,
             retention: Some(retention),
             event_bytes_max: None,
         };
-        let before = store.bounds().head;
-        let done = store.trim(&Rules::new(vec![rule]), 1).await;
-        // What it has begun to forget may be gone, also if it has not come to its end.
-        let head = store.bounds().head;
-        self.figures.trimmings += usize::from(head > before);
-        self.model.trimmed(head);
+        let rules = vec![rule(">", retention), rule(KEPT_CHANNEL, Retention::default())];
+        let before = (store.bounds().head, store.sparse_segments());
+        // What it has begun to forget may be gone, also if it does not come to its end.
+        self.model.trimmed(kept);
+        let done = store.trim(&Rules::new(rules), 1).await;
+        self.figures.trimmings += usize::from(store.bounds().head > before.0);
+        self.figures.compactions += usize::from(store.sparse_segments() > before.1);
         done
     }
 
@@ -209,8 +212,16 @@ fn open(disk: &SimulatedDisk, segment_bytes: u64, mut random: Rng) -> Result<Dis
 async fn read_all(store: &DiskStore) -> Result<Vec<LoggedEvent>, String> {
     let selection = Selection::parse([">"]).expect("selection");
     let (events_max, bytes_max) = (usize::MAX, usize::MAX);
-    let read = Read { selection, after: Offset::START, events_max, bytes_max };
-    Ok(store.read(read).await.map_err(|error| error.to_string())?.events)
+    let mut read = Read { selection, after: Offset::START, events_max, bytes_max };
+    let mut events = Vec::new();
+    loop {
+        let page = store.read(read.clone()).await.map_err(|error| error.to_string())?;
+        events.extend(page.events);
+        read.after = page.read_to;
+        if page.reached_end {
+            return Ok(events);
+        }
+    }
 }
 
 /// Small, so that the end of a segment is never far.
@@ -218,7 +229,8 @@ fn segment_bytes(random: &mut Rng) -> u64 {
     [4, 16, 64][random.usize(..3)] * 1024
 }
 
-const CHANNELS: [&str; 4] = ["a", "b", "c.d", "c.e"];
+const CHANNELS: [&str; 4] = ["a", "b", "c.d", KEPT_CHANNEL];
+pub(super) const KEPT_CHANNEL: &str = "c.e";
 /// Steps of one life: enough to go through several segments.
 const STEPS_MAX: usize = 24;
 /// Changes of the disk in one life, about as many as the steps make.

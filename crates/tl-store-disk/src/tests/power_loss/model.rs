@@ -1,11 +1,13 @@
 //! What a log must hold, may hold and may not hold after it ended in some way.
 
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::LazyLock;
 
 use tl_model::{Appended, Durability, Event, LoggedEvent, NewEvent, Offset};
 
 use super::super::*;
+use super::lives::KEPT_CHANNEL;
 
 /// How a life of a log ends, the gentlest first.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -28,8 +30,6 @@ pub(super) struct Sent {
 pub(super) struct Model {
     /// Every event that has a receipt, or was found, and has not been lost; in order.
     log: Vec<Known>,
-    /// So many at the beginning of the log have been trimmed. They may come back.
-    trimmed: usize,
     /// So many survive the death of the process.
     written: usize,
     /// So many survive the loss of power.
@@ -45,6 +45,8 @@ struct Known {
     /// The first offset of its batch.
     batch: Offset,
     sent: Sent,
+    /// It had expired when the log was trimmed, so it may be gone. It may come back, too.
+    may_be_gone: bool,
 }
 
 /// What became of the last life's events.
@@ -102,9 +104,14 @@ impl Model {
         self.durable = self.log.len();
     }
 
-    /// The log has been trimmed, or was about to be.
-    pub(super) fn trimmed(&mut self, head: Offset) {
-        self.trimmed = self.log.partition_point(|known| known.offset < head);
+    /// The log has been trimmed, or was about to be: so many events of each channel were to be kept.
+    pub(super) fn trimmed(&mut self, kept: u64) {
+        let mut newer = HashMap::new();
+        for known in self.log.iter_mut().rev() {
+            let newer = newer.entry(known.sent.channel).or_insert(0);
+            known.may_be_gone |= *newer >= kept && known.sent.channel != KEPT_CHANNEL;
+            *newer += 1;
+        }
     }
 
     /// Compares with what is found after the log ended, and goes on from there.
@@ -115,51 +122,67 @@ impl Model {
         tail: Offset,
     ) -> Result<Outcome, String> {
         ensure(tail > self.highest, || format!("{} would be given out twice", self.highest))?;
-        let first = found.first().map(|event| event.offset);
-        let start = first.map_or(self.trimmed, |first| self.index_of(first));
-        let stop = self.log.len().min(start + found.len());
-        let (known, unexpected) = found.split_at(stop - start);
-        self.check_known(start, known)?;
-        self.check_sure(end, start, stop)?;
-        self.check_whole(start, stop)?;
-        let lost = self.log.len() - stop;
-        self.log.truncate(stop);
-        self.trimmed = start;
+        let last = self.log.last().map_or(Offset::START, |known| known.offset);
+        let known = found.partition_point(|event| event.offset <= last);
+        let (known, unexpected) = found.split_at(known);
+        let stop = self.check_known(known)?;
+        self.check_sure(end, stop)?;
+        self.check_whole(stop)?;
+        let lost = self.lose_behind(stop);
         self.take_unexpected(unexpected)?;
         self.written = self.log.len();
         self.durable = match end {
             End::Close | End::PowerLoss => self.log.len(),
-            End::ProcessDeath => self.durable,
+            End::ProcessDeath => self.durable.min(self.log.len()),
         };
         Ok(Outcome { lost, unexpected: unexpected.len() })
     }
 
-    fn index_of(&self, offset: Offset) -> usize {
-        self.log.partition_point(|known| known.offset < offset)
-    }
-
-    fn check_known(&self, start: usize, found: &[LoggedEvent]) -> Result<(), String> {
-        for (known, event) in self.log[start..].iter().zip(found) {
+    /// Compares what was found with what is known, up to the last that was found. Returns how many of
+    /// what is known that is.
+    fn check_known(&self, found: &[LoggedEvent]) -> Result<usize, String> {
+        let mut log = self.log.iter().enumerate();
+        let mut stop = 0;
+        for event in found {
+            let (at, known) = log
+                .find(|(_, known)| known.offset >= event.offset || !known.may_be_gone)
+                .ok_or_else(|| format!("{} was never told", event.offset))?;
             let is_same = known.offset == event.offset && known.sent.is(event);
             ensure(is_same, || format!("{} is not what was told: {known:?}", event.offset))?;
+            stop = at + 1;
         }
-        Ok(())
+        Ok(stop)
     }
 
-    fn check_sure(&self, end: End, start: usize, stop: usize) -> Result<(), String> {
+    fn check_sure(&self, end: End, stop: usize) -> Result<(), String> {
         let sure = match end {
             End::Close => self.log.len(),
             End::PowerLoss => self.durable,
             End::ProcessDeath => self.written,
         };
-        ensure(start <= self.trimmed, || format!("{start} at the beginning are lost"))?;
-        ensure(stop >= sure, || format!("{:?} is lost", self.log[stop]))
+        let behind = self.log.get(stop..sure).unwrap_or_default();
+        match behind.iter().find(|known| !known.may_be_gone) {
+            Some(lost) => Err(format!("{lost:?} is lost")),
+            None => Ok(()),
+        }
     }
 
-    fn check_whole(&self, start: usize, stop: usize) -> Result<(), String> {
-        let is_cut = start < stop
-            && self.log.get(stop).is_some_and(|next| next.batch == self.log[stop - 1].batch);
-        ensure(!is_cut, || format!("a part of the batch at {} is lost", self.log[stop].batch))
+    fn check_whole(&self, stop: usize) -> Result<(), String> {
+        let is_of_last = |next: &&Known| stop > 0 && next.batch == self.log[stop - 1].batch;
+        let behind = self.log[stop..].iter().take_while(is_of_last);
+        match behind.into_iter().find(|known| !known.may_be_gone) {
+            Some(lost) => Err(format!("a part of the batch at {} is lost", lost.batch)),
+            None => Ok(()),
+        }
+    }
+
+    /// Forgets what is not there any more behind what was found, but for what may come back.
+    fn lose_behind(&mut self, stop: usize) -> usize {
+        let behind = self.log.split_off(stop);
+        let (may_come_back, lost): (Vec<_>, Vec<_>) =
+            behind.into_iter().partition(|known| known.may_be_gone);
+        self.log.extend(may_come_back);
+        lost.len()
     }
 
     fn take_unexpected(&mut self, found: &[LoggedEvent]) -> Result<(), String> {
@@ -175,7 +198,7 @@ impl Model {
         for (sent, offset) in batch.into_iter().zip(offsets) {
             ensure(offset > self.highest, || format!("{offset} is given out twice"))?;
             self.highest = offset;
-            self.log.push(Known { offset, batch: first, sent });
+            self.log.push(Known { offset, batch: first, sent, may_be_gone: false });
         }
         Ok(())
     }
