@@ -5,7 +5,9 @@
 //! full segment is [sealed](sealing) with an [index file](sealed), the newest events are indexed in
 //! [memory](recent), and the [heads] know what is true of a channel as a whole.
 //!
-//! One [thread](writer) writes; readers find places in the index and read the files themselves.
+//! One [thread](writer) writes; readers find places in the index and read the files themselves. What the
+//! rules no longer keep goes by [trimming]: the oldest segments as a whole, and where little is left of
+//! others, that is [copied forward](compaction).
 
 mod backup;
 mod blocks;
@@ -29,13 +31,12 @@ mod segments;
 #[cfg(feature = "simulation")]
 pub mod simulation;
 mod trimmed;
+mod trimming;
+mod workers;
 mod writer;
 
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-
-use tokio::sync::OwnedMutexGuard;
 
 use tl_model::{Appended, Channel, Epoch, Rules};
 use tl_store::{
@@ -46,8 +47,9 @@ pub use backup::{Backup, BackupError, backup};
 pub use directory::DirectoryError;
 pub use inspect::{ChannelReport, Damage, DamageKind, InspectError, Report, Torn, epoch, inspect};
 pub use recovery::RecoveryError;
+pub use workers::Workers;
 
-use compaction::{Budget, Compaction, Site};
+use compaction::{Compaction, Site};
 use directory::Directory;
 use disk::{Disk, RealDisk};
 use index::Index;
@@ -67,6 +69,7 @@ pub struct DiskStore {
     sealer: Arc<Sealer>,
     compaction: Arc<tokio::sync::Mutex<Compaction>>,
     site: Site,
+    workers: Workers,
     writer: Writer,
     // Released last, after the writer has ended.
     _directory: Option<Directory>,
@@ -123,86 +126,33 @@ impl DiskStore {
         segment_bytes: u64,
         generations: Box<dyn FnMut() -> u64 + Send>,
     ) -> Result<Self, OpenError> {
+        Self::open_with(Workers::Threads, disk, epoch, segment_bytes, generations)
+    }
+
+    /// Opens the journal on any disk, with these threads.
+    pub fn open_with(
+        workers: Workers,
+        disk: Arc<dyn Disk>,
+        epoch: Epoch,
+        segment_bytes: u64,
+        generations: Box<dyn FnMut() -> u64 + Send>,
+    ) -> Result<Self, OpenError> {
         let mut index = Index::new();
         let resume = recovery::recover(&*disk, epoch, &mut index)?;
         let spares = Arc::new(Spares::new(&*disk, segment_bytes).map_err(RecoveryError::Io)?);
         let index = Arc::new(SharedIndex::new(index));
-        let searches = Arc::new(Searches::new(disk.clone()));
+        let searches = Arc::new(Searches::new(disk.clone(), workers));
         let shared = (disk.clone(), spares.clone(), index.clone());
         let sealer = Arc::new(Sealer::new(shared.0, shared.1, shared.2, resume.checkpoint));
         let site = Site { disk: disk.clone(), sealer: sealer.clone(), epoch, segment_bytes };
         let shared = index.clone();
         let parts = Parts { disk, spares, index: shared, epoch, segment_bytes, generations };
         let journal = Journal::new(parts, resume);
-        let writer = Writer::start(journal, sealer.clone()).map_err(RecoveryError::Io)?;
-        let compaction = Arc::default();
-        Ok(Self { epoch, index, searches, sealer, compaction, site, writer, _directory: None })
+        let writer = Writer::start(workers, journal, sealer.clone());
+        let writer = writer.map_err(RecoveryError::Io)?;
+        let (compaction, _directory) = (Arc::default(), None);
+        Ok(Self { epoch, index, searches, sealer, compaction, site, workers, writer, _directory })
     }
-}
-
-impl DiskStore {
-    async fn trim_expired(&self, rules: Rules, now_ms: u64) -> Result<(), TrimError> {
-        // One that counts what another has dropped would drop too much.
-        let compaction = self.compaction.clone().lock_owned().await;
-        let (sealer, rules) = (self.sealer.clone(), Arc::new(rules));
-        let shared = rules.clone();
-        let expired = blocking(move || {
-            sealer.forget_dropped()?;
-            sealer.seal();
-            sealer.expired(&shared, now_ms)
-        });
-        if let Some(last) = expired.await? {
-            let dropping = self.writer.drop_segments(last).await;
-            dropping.map_err(|error| TrimError(error.to_string()))?;
-        }
-        let sealer = self.sealer.clone();
-        blocking(move || sealer.forget_dropped()).await?;
-        self.compact(compaction, rules, now_ms).await
-    }
-
-    /// Copies forward what outlives its neighbours, as much as is to be done at once.
-    async fn compact(
-        &self,
-        mut compaction: OwnedMutexGuard<Compaction>,
-        rules: Arc<Rules>,
-        now_ms: u64,
-    ) -> Result<(), TrimError> {
-        let mut budget = Budget::new(self.site.segment_bytes);
-        let mut has_compacted = false;
-        loop {
-            let (site, rules) = (self.site.clone(), rules.clone());
-            let found;
-            (found, compaction, budget) = blocking(move || {
-                let judge = site.sealer.judge(&rules, now_ms);
-                let found = compaction.find(&site, &judge, &mut budget)?;
-                Ok((found, compaction, budget))
-            })
-            .await?;
-            let Some(replacement) = found else { break };
-            has_compacted = true;
-            self.writer.flush().await.map_err(|error| TrimError(error.to_string()))?;
-            let site = self.site.clone();
-            compaction = blocking(move || {
-                compaction.put(&site, replacement)?;
-                Ok(compaction)
-            })
-            .await?;
-        }
-        let sealer = self.sealer.clone();
-        let write_checkpoint = move || {
-            sealer.write_last_checkpoint();
-            Ok(())
-        };
-        if has_compacted { blocking(write_checkpoint).await } else { Ok(()) }
-    }
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> Result<T, TrimError> {
-    let done = tokio::task::spawn_blocking(work).await;
-    let done = done.map_err(|error| TrimError(error.to_string()))?;
-    done.map_err(|error| TrimError(error.to_string()))
 }
 
 impl LogStore for DiskStore {

@@ -14,6 +14,7 @@ use crate::format::{read_record, record_cost};
 use crate::index::{Extent, Index, Plan, Source};
 use crate::journal::SharedIndex;
 use crate::sealed::{Found, Sealed};
+use crate::workers::Workers;
 
 /// Reads a page. Files are read on a thread where blocking is allowed, if any have to be.
 pub(crate) fn read(
@@ -25,7 +26,8 @@ pub(crate) fn read(
         return Box::pin(std::future::ready(Ok(page)));
     }
     Box::pin(async move {
-        let reading = tokio::task::spawn_blocking(move || read_blocking(&index, &searches, &read));
+        let workers = searches.workers;
+        let reading = workers.run(move || read_blocking(&index, &searches, &read));
         reading.await.map_err(|error| ReadError::Io(error.to_string()))?
     })
 }
@@ -191,6 +193,7 @@ impl<'a> Collected<'a> {
 /// so the last answers are kept.
 pub(crate) struct Searches {
     disk: Arc<dyn Disk>,
+    workers: Workers,
     kept: Mutex<Kept>,
 }
 
@@ -201,8 +204,8 @@ struct Kept {
 }
 
 impl Searches {
-    pub(crate) fn new(disk: Arc<dyn Disk>) -> Self {
-        Self { disk, kept: Mutex::default() }
+    pub(crate) fn new(disk: Arc<dyn Disk>, workers: Workers) -> Self {
+        Self { disk, workers, kept: Mutex::default() }
     }
 
     /// Collects what a segment has. Returns whether that was all of it.

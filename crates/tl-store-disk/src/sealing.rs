@@ -3,7 +3,10 @@
 use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+// Its clock is one that a simulation can stop.
+use tokio::time::Instant;
 
 use tl_model::Rules;
 

@@ -2,7 +2,10 @@
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+// Its clock is one that a simulation can stop.
+use tokio::time::Instant;
 
 use crate::disk::{Disk, DiskFile};
 

@@ -12,6 +12,7 @@ mod damage;
 mod left_behind;
 mod power_loss;
 mod trimming;
+mod workers;
 
 /// Small, so that every test that appends a little goes through several segments.
 const SEGMENT_BYTES: u64 = 64 * 1024;

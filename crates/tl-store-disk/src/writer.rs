@@ -1,37 +1,48 @@
-//! The thread that owns the journal.
+//! Whoever owns the journal: a thread of its own, or, in a simulation, the caller.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
+// Its clock is one that a simulation can stop.
+use tokio::time::Instant;
 
 use tl_model::Appended;
 use tl_store::{AppendError, Batch};
 
 use crate::journal::Journal;
 use crate::sealing::Sealer;
+use crate::workers::Workers;
 
-/// A handle to the thread. Dropping it flushes the journal and waits for the thread to end.
-pub(crate) struct Writer {
-    commands: Option<Sender<Command>>,
-    thread: Option<JoinHandle<()>>,
+/// A handle to the owner. Dropping it flushes the journal and waits for that.
+pub(crate) enum Writer {
+    Thread { commands: Option<Sender<Command>>, thread: Option<JoinHandle<()>> },
+    Caller(Box<Mutex<Owner>>),
 }
 
-enum Command {
+pub(crate) enum Command {
     Append(Batch, oneshot::Sender<Result<Vec<Appended>, AppendError>>),
     Flush(oneshot::Sender<Result<(), AppendError>>),
     DropSegments(u64, oneshot::Sender<Result<(), AppendError>>),
 }
 
 impl Writer {
-    pub(crate) fn start(journal: Journal, sealer: Arc<Sealer>) -> io::Result<Self> {
+    pub(crate) fn start(
+        workers: Workers,
+        journal: Journal,
+        sealer: Arc<Sealer>,
+    ) -> io::Result<Self> {
+        let owner = Owner::new(workers, journal, sealer);
+        if workers == Workers::Caller {
+            return Ok(Self::Caller(Box::new(Mutex::new(owner))));
+        }
         let (sender, receiver) = channel();
         let thread = std::thread::Builder::new().name("tl-journal".to_owned());
-        let thread = thread.spawn(move || run(journal, sealer, &receiver))?;
-        Ok(Self { commands: Some(sender), thread: Some(thread) })
+        let thread = thread.spawn(move || run(owner, &receiver))?;
+        Ok(Self::Thread { commands: Some(sender), thread: Some(thread) })
     }
 
     pub(crate) fn append(
@@ -59,9 +70,13 @@ impl Writer {
     }
 
     fn send(&self, command: Command) {
-        if let Some(commands) = &self.commands {
+        match self {
             // If the thread is gone, so is the reply, which whoever waits for it notices.
-            let _ = commands.send(command);
+            Self::Thread { commands: Some(commands), .. } => drop(commands.send(command)),
+            Self::Thread { commands: None, .. } => {}
+            Self::Caller(owner) => {
+                owner.lock().unwrap_or_else(PoisonError::into_inner).turn(Some(command));
+            }
         }
     }
 }
@@ -73,41 +88,74 @@ async fn answered<T>(answer: oneshot::Receiver<Result<T, AppendError>>) -> Resul
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        drop(self.commands.take());
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::error!("the journal's thread has panicked");
+        match self {
+            Self::Thread { commands, thread } => {
+                drop(commands.take());
+                if let Some(thread) = thread.take()
+                    && thread.join().is_err()
+                {
+                    tracing::error!("the journal's thread has panicked");
+                }
+            }
+            Self::Caller(owner) => {
+                owner.get_mut().unwrap_or_else(PoisonError::into_inner).end();
+            }
         }
     }
 }
 
-fn run(mut journal: Journal, sealer: Arc<Sealer>, commands: &Receiver<Command>) {
-    let (mut preparing, mut sealing) = (Chore::default(), Chore::default());
-    let mut written_at = Instant::now();
+fn run(mut owner: Owner, commands: &Receiver<Command>) {
     loop {
         match commands.recv_timeout(HELD_MAX) {
-            Ok(command) => obey(&mut journal, &sealer, command),
-            Err(RecvTimeoutError::Timeout) => {}
+            Ok(command) => owner.turn(Some(command)),
+            Err(RecvTimeoutError::Timeout) => owner.turn(None),
             Err(RecvTimeoutError::Disconnected) => break,
         }
-        if written_at.elapsed() >= HELD_MAX {
-            written_at = Instant::now();
-            drop(journal.write_held());
+    }
+    owner.end();
+}
+
+/// The journal, and what is to be done beside it.
+pub(crate) struct Owner {
+    journal: Journal,
+    sealer: Arc<Sealer>,
+    preparing: Chore,
+    sealing: Chore,
+    written_at: Instant,
+}
+
+impl Owner {
+    fn new(workers: Workers, journal: Journal, sealer: Arc<Sealer>) -> Self {
+        let chore = || Chore { workers, thread: None };
+        let (preparing, sealing, written_at) = (chore(), chore(), Instant::now());
+        Self { journal, sealer, preparing, sealing, written_at }
+    }
+
+    /// Obeys, and sees to whatever else is due.
+    fn turn(&mut self, command: Option<Command>) {
+        if let Some(command) = command {
+            obey(&mut self.journal, &self.sealer, command);
         }
-        if journal.wants_spare() {
-            let (disk, spares) = journal.spares();
-            preparing.begin("tl-segments", move || spares.make(&*disk));
+        if self.written_at.elapsed() >= HELD_MAX {
+            self.written_at = Instant::now();
+            drop(self.journal.write_held());
         }
-        if sealer.is_wanted() {
-            let sealer = sealer.clone();
-            sealing.begin("tl-sealing", move || sealer.seal());
+        if self.journal.wants_spare() {
+            let (disk, spares) = self.journal.spares();
+            self.preparing.begin("tl-segments", move || spares.make(&*disk));
+        }
+        if self.sealer.is_wanted() {
+            let sealer = self.sealer.clone();
+            self.sealing.begin("tl-sealing", move || sealer.seal());
         }
     }
-    drop(journal.flush());
-    preparing.finish();
-    sealing.finish();
-    sealer.write_last_checkpoint();
+
+    fn end(&mut self) {
+        drop(self.journal.flush());
+        self.preparing.finish();
+        self.sealing.finish();
+        self.sealer.write_last_checkpoint();
+    }
 }
 
 /// Whoever asked may have gone away; the work was done all the same.
@@ -123,14 +171,17 @@ fn obey(journal: &mut Journal, sealer: &Sealer, command: Command) {
 }
 
 /// Work in the background, one piece at a time.
-#[derive(Default)]
 struct Chore {
+    workers: Workers,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Chore {
     /// Begins the work, unless the last piece is still under way.
     fn begin(&mut self, name: &str, work: impl FnOnce() + Send + 'static) {
+        if self.workers == Workers::Caller {
+            return work();
+        }
         let is_under_way = self.thread.as_ref().is_some_and(|thread| !thread.is_finished());
         if !is_under_way {
             let thread = std::thread::Builder::new().name(name.to_owned());
