@@ -3,7 +3,10 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::machine;
@@ -47,6 +50,85 @@ impl BareLog {
     }
 }
 
+/// Threads that each append one record after the other and sync it for themselves, as a server does
+/// that has a thread for every publisher. Syncs of one file may be under way at once; what the operating
+/// system makes of that counts.
+pub(crate) struct BareCrowd {
+    threads: usize,
+    logs: Vec<CrowdLog>,
+    record: Vec<u8>,
+}
+
+struct CrowdLog {
+    file: File,
+    end: AtomicU64,
+    /// Where it begins again.
+    len: u64,
+}
+
+impl BareCrowd {
+    /// All append to one file, which grows.
+    pub(crate) fn in_one_file(directory: &Path, threads: usize, record_bytes: usize) -> Self {
+        let logs = vec![CrowdLog::growing(&directory.join(format!("bare-crowd-of-{threads}")))];
+        Self { threads, logs, record: vec![b'x'; record_bytes] }
+    }
+
+    /// All write to one file that was written full before, so that a sync changes no metadata.
+    pub(crate) fn in_a_full_file(directory: &Path, threads: usize, record_bytes: usize) -> Self {
+        let logs = vec![CrowdLog::full(&directory.join("bare-crowd-full"))];
+        Self { threads, logs, record: vec![b'x'; record_bytes] }
+    }
+
+    /// Each appends to a file of its own.
+    pub(crate) fn in_a_file_each(directory: &Path, threads: usize, record_bytes: usize) -> Self {
+        let name = |number| directory.join(format!("bare-crowd-{number}"));
+        let logs = (0..threads).map(|number| CrowdLog::growing(&name(number))).collect();
+        Self { threads, logs, record: vec![b'x'; record_bytes] }
+    }
+
+    /// All append for a while; returns how often in a second, all together.
+    pub(crate) fn rate(&self, time: Duration) -> f64 {
+        let ready = &Barrier::new(self.threads);
+        std::thread::scope(|scope| {
+            let begin = |log| scope.spawn(move || self.rate_of_one(log, ready, time));
+            let logs = self.logs.iter().cycle().take(self.threads);
+            let threads: Vec<_> = logs.map(begin).collect();
+            let rates = threads.into_iter().map(|thread| thread.join().expect("the disk works"));
+            rates.sum()
+        })
+    }
+
+    fn rate_of_one(&self, log: &CrowdLog, ready: &Barrier, time: Duration) -> f64 {
+        ready.wait();
+        let (begun, mut appended) = (Instant::now(), 0);
+        while begun.elapsed() < time {
+            log.append(&self.record);
+            appended += 1;
+        }
+        f64::from(appended) / begun.elapsed().as_secs_f64()
+    }
+}
+
+impl CrowdLog {
+    fn growing(path: &Path) -> Self {
+        let file = File::create(path).expect("the file is made");
+        Self { file, end: AtomicU64::new(0), len: u64::MAX }
+    }
+
+    fn full(path: &Path) -> Self {
+        let mut file = File::create(path).expect("the file is made");
+        file.write_all(&vec![0; FULL_BYTES]).expect("the disk has room");
+        file.sync_all().expect("the disk works");
+        Self { file, end: AtomicU64::new(0), len: FULL_BYTES as u64 }
+    }
+
+    fn append(&self, record: &[u8]) {
+        let at = self.end.fetch_add(record.len() as u64, Ordering::Relaxed) % self.len;
+        self.file.write_all_at(record, at).expect("the disk has room");
+        self.file.sync_data().expect("the disk works");
+    }
+}
+
 /// Processor time of one `write` of so many bytes to a socket, among many sockets that each get one in
 /// turn, as on the server's core; somebody on the other core reads them.
 pub(crate) fn write_cost(sockets: usize, bytes: usize, writes: usize) -> Duration {
@@ -80,3 +162,6 @@ fn write_in_turn(mut sockets: Vec<TcpStream>, bytes: usize, rounds: usize) -> Du
     }
     machine::thread_time() - begun
 }
+
+/// As large as a segment.
+const FULL_BYTES: usize = 64 * 1024 * 1024;

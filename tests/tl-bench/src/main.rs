@@ -4,6 +4,7 @@
 //! run. The server runs alone on one core, whatever loads it on another.
 
 mod bare;
+mod busy;
 mod fan_out;
 mod figures;
 mod http;

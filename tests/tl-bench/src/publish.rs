@@ -1,35 +1,60 @@
 //! Publishing with durability `fsync`: how many receipts a second, and how many share a sync.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::task::{JoinSet, LocalSet};
 
 use tl_conformance::{RunningServer, ServerOptions};
-use tl_engine::{Engine, Options, Publish, SystemEnvironment};
-use tl_model::{Call, Channel, Event, NewEvent};
-use tl_store_disk::DiskStore;
+use tl_model::{Channel, Event, NewEvent};
 
-use crate::bare::BareLog;
+use crate::bare::{BareCrowd, BareLog};
+use crate::busy::{self, BusyEngine, Published};
 use crate::figures::Figures;
 use crate::http::{CHANNEL, DATA_BYTES, Publisher};
 use crate::{Runs, machine, store};
 
-/// The engine with its journal, in this process, on all cores.
+/// The engine with its journal, in this process, on all cores, in turns with threads that each sync for
+/// themselves.
 pub(crate) fn in_process(runs: &Runs) -> Figures {
     let home = tempfile::tempdir().expect("a temporary directory");
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let measured = runtime.expect("a runtime").block_on(measure_engine(runs, home.path()));
-    let (rate, events) = (measured.rate(), measured.events_per_sync.round() as usize);
-    let mut figures = measured.figures(runs, home.path());
+    let engine = BusyEngine::start(&home.path().join("data"), vec![event()]);
+    engine.publish_for(WARM_UP);
+    let (mut published, mut others) = (Published::default(), others(home.path()));
+    for _ in 0..runs.seconds {
+        published += engine.publish_for(SLICE);
+        others.iter_mut().for_each(|(_, threads, rates)| rates.push(threads.rate(SLICE)));
+    }
+    engine.close();
+    let (rate, events) = (published.rate(), published.events_per_sync().round() as usize);
+    let mut figures = Measured::from(published).figures(runs, home.path());
     let journal = store::journal_rate(home.path(), DATA_BYTES, events, runs) * events as f64;
     figures.note("the journal alone with such batches: events/s", journal);
     figures.note("ratio to the journal alone", rate / journal);
-    let mut alone = BareLog::new(home.path(), event().event.encoded().len());
-    let alone = alone.rate(Duration::from_secs(runs.seconds));
-    figures.note("times as many as when each event is synced by itself", rate / alone);
+    for (name, _, rates) in others {
+        let other = rates.iter().sum::<f64>() / rates.len() as f64;
+        figures.note(format!("bare: {name}: events/s"), other);
+        figures.note(format!("times as many as {name}"), rate / other);
+    }
     figures
+}
+
+/// Those who sync each event by itself, and how many they do a second in each turn.
+fn others(home: &Path) -> [(String, BareCrowd, Vec<f64>); 4] {
+    let (many, bytes) = (busy::PUBLISHERS, event().event.encoded().len());
+    let crowds = [
+        ("1 thread syncing each".to_owned(), BareCrowd::in_one_file(home, 1, bytes)),
+        (format!("{many} threads syncing each"), BareCrowd::in_one_file(home, many, bytes)),
+        (
+            format!("{many} threads syncing each, in a file written full before"),
+            BareCrowd::in_a_full_file(home, many, bytes),
+        ),
+        (
+            format!("{many} threads syncing each, in a file each"),
+            BareCrowd::in_a_file_each(home, many, bytes),
+        ),
+    ];
+    crowds.map(|(name, threads)| (name, threads, Vec::new()))
 }
 
 /// The server on one core, publishers on the other.
@@ -77,6 +102,13 @@ struct Measured {
     events_per_sync: f64,
 }
 
+impl From<Published> for Measured {
+    fn from(published: Published) -> Self {
+        let Published { receipts, elapsed, spent, .. } = published;
+        Self { receipts, elapsed, spent, events_per_sync: published.events_per_sync() }
+    }
+}
+
 impl Measured {
     fn rate(&self) -> f64 {
         self.receipts as f64 / self.elapsed.as_secs_f64()
@@ -96,34 +128,6 @@ impl Measured {
         figures.note("bare: appends + fdatasync/s of such batches", bare);
         figures.note("ratio to the bare disk", rate / (bare * events_per_sync));
         figures
-    }
-}
-
-async fn measure_engine(runs: &Runs, home: &Path) -> Measured {
-    let store = DiskStore::open(&tl_store_disk::Options::new(home.join("data")));
-    let store = Arc::new(store.expect("the store opens"));
-    let engine = Engine::start(store, Arc::new(SystemEnvironment), Options::default());
-    let mut publishers = JoinSet::new();
-    for _ in 0..ENGINE_PUBLISHERS {
-        publishers.spawn(publish_for_ever(engine.clone()));
-    }
-    tokio::time::sleep(WARM_UP).await;
-    let (begun, time, before) = (Instant::now(), machine::process_time(), engine.stats());
-    tokio::time::sleep(Duration::from_secs(runs.seconds)).await;
-    let (elapsed, after) = (begun.elapsed(), engine.stats());
-    let spent = machine::process_time() - time;
-    publishers.shutdown().await;
-    engine.close().await.expect("the log is closed");
-    let (receipts, batches) = (after.events - before.events, after.batches - before.batches);
-    let events_per_sync = receipts as f64 / batches as f64;
-    Measured { receipts, elapsed, spent, events_per_sync }
-}
-
-async fn publish_for_ever(engine: Engine) {
-    loop {
-        let publish = Publish { events: vec![Ok(event())], ..Publish::default() };
-        let receipts = engine.publish(&Call::default(), publish).await.expect("publishes");
-        assert!(receipts[0].is_ok());
     }
 }
 
@@ -155,7 +159,8 @@ fn events_per_sync(log: &str) -> f64 {
     count("events") / count("batches")
 }
 
-const ENGINE_PUBLISHERS: usize = 256;
 const HTTP_PUBLISHERS: usize = 64;
 /// Until connections stand and the first segments are there.
 const WARM_UP: Duration = Duration::from_secs(1);
+/// A turn: long beside making ready a segment.
+const SLICE: Duration = Duration::from_secs(1);
