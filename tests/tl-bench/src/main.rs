@@ -11,6 +11,8 @@ mod http;
 mod latency;
 mod machine;
 mod publish;
+mod retention;
+mod segments;
 mod store;
 mod subscriber;
 
@@ -62,6 +64,11 @@ const BENCHES: &[Bench] = &[
         name: "publish-in-process",
         what: "256 publishers on the engine and its journal, without a network",
         run: publish::in_process,
+    },
+    Bench {
+        name: "retention",
+        what: "256 publishers on the engine while the store gives back what has expired",
+        run: retention::run,
     },
 ];
 
