@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
 
-use tl_model::{Channel, Durability, Event, NewEvent, Offset, Selection};
+use tl_model::{Channel, Durability, Event, NewEvent, Offset, Rules, Selection};
 use tl_store::{Batch, LogStore, Read};
 use tl_store_disk::{DiskStore, Options};
 
@@ -15,6 +15,8 @@ use crate::Runs;
 use crate::bare::BareLog;
 use crate::figures::Figures;
 use crate::machine;
+use crate::retention::newest;
+use crate::segments::Segments;
 
 use filled::Filled;
 pub(crate) use filled::{fill_and_wait, open_and_tell};
@@ -30,6 +32,15 @@ pub(crate) fn journal(runs: &Runs) -> Figures {
         figures.note(format!("{name}batches/s"), rate);
         figures.note(format!("{name}ratio to the bare disk"), ratio);
         figures.note(format!("{name}device bytes for a byte of data"), written);
+    }
+    for (name, rules) in
+        [("files made new", Rules::default()), ("files used again", newest(">", 1_000))]
+    {
+        let home = tempfile::tempdir().expect("a temporary directory");
+        let (written, reused) = over_whole_segments(&home.path().join("data"), &rules);
+        let name = format!("16 × 256 B, over {SEGMENTS} segments, {name}: ");
+        figures.note(format!("{name}device bytes for a byte of data"), written);
+        figures.note(format!("{name}segments in a used file"), reused as f64);
     }
     figures
 }
@@ -69,6 +80,33 @@ fn in_turns(home: &Path, bytes: usize, events: usize, runs: &Runs) -> (f64, f64,
     let bare_rate = bare_rates.iter().sum::<f64>() / bare_rates.len() as f64;
     let data = f64::from(ours) * (bytes * events) as f64;
     (rate / bare_rate, rate, written as f64 / data)
+}
+
+/// What the device wrote for a byte of data while so many whole segments were filled, and how many of
+/// them were in the file of a trimmed one. The store is trimmed in every pause, so that whatever can be
+/// used again is there before a new file is made.
+fn over_whole_segments(directory: &Path, rules: &Rules) -> (f64, usize) {
+    let store = DiskStore::open(&Options::new(directory)).expect("the store opens");
+    let (runtime, mut segments) = (runtime(), Segments::of(directory));
+    let batch = batch(&vec!["bench".to_owned(); 16], 256, Durability::Fsync);
+    let mut fill = |segments_begun| {
+        let mut batches = 0;
+        while segments.begun() < segments_begun {
+            let begun = Instant::now();
+            while begun.elapsed() < SLICE {
+                runtime.block_on(store.append(batch.clone())).expect("appends");
+                batches += 1;
+            }
+            runtime.block_on(store.trim(rules, 1)).expect("trims");
+            segments.look();
+        }
+        (batches, segments.reused())
+    };
+    let (_, reused_before) = fill(SEGMENTS_BEFORE);
+    let before = machine::device_bytes_written(directory);
+    let (batches, reused) = fill(SEGMENTS_BEFORE + SEGMENTS);
+    let written = machine::device_bytes_written(directory) - before;
+    (written as f64 / f64::from(batches * 16 * 256), reused - reused_before)
 }
 
 /// How long a store takes to open after `kill -9`, and how much memory it is then.
@@ -145,3 +183,7 @@ fn runtime() -> Runtime {
 
 /// Turns that are short beside what a noisy machine does, and long beside a sync.
 const SLICE: Duration = Duration::from_millis(100);
+/// The first file is made anew, and so is the spare beside it.
+const SEGMENTS_BEFORE: usize = 3;
+/// Enough that a part of one more or less makes no difference.
+const SEGMENTS: usize = 4;
