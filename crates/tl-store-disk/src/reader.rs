@@ -197,9 +197,12 @@ pub(crate) struct Searches {
     kept: Mutex<Kept>,
 }
 
+/// A segment by number and generation.
+type SegmentUse = (u64, u64);
+
 #[derive(Default)]
 struct Kept {
-    answers: VecDeque<(u64, Selection, Arc<Vec<u32>>)>,
+    answers: VecDeque<(SegmentUse, Selection, Arc<Vec<u32>>)>,
     places: usize,
 }
 
@@ -237,14 +240,15 @@ impl Searches {
     }
 
     fn select(&self, segment: &Sealed, selection: &Selection) -> io::Result<Arc<Vec<u32>>> {
-        let is_it = |(generation, of, _): &&(u64, Selection, Arc<Vec<u32>>)| {
-            *generation == segment.generation && of == selection
+        let of_segment = (segment.number, segment.generation);
+        let is_it = |(segment, of, _): &&(SegmentUse, Selection, Arc<Vec<u32>>)| {
+            *segment == of_segment && of == selection
         };
         if let Some((_, _, selected)) = self.lock().answers.iter().find(is_it) {
             return Ok(selected.clone());
         }
         let selected = Arc::new(segment.select(selection)?);
-        self.lock().keep(segment.generation, selection, &selected);
+        self.lock().keep(of_segment, selection, &selected);
         Ok(selected)
     }
 
@@ -254,9 +258,9 @@ impl Searches {
 }
 
 impl Kept {
-    fn keep(&mut self, generation: u64, selection: &Selection, selected: &Arc<Vec<u32>>) {
+    fn keep(&mut self, segment: SegmentUse, selection: &Selection, selected: &Arc<Vec<u32>>) {
         self.places += selected.len();
-        self.answers.push_back((generation, selection.clone(), selected.clone()));
+        self.answers.push_back((segment, selection.clone(), selected.clone()));
         while self.answers.len() > ANSWERS_MAX || self.places > ANSWERED_PLACES_MAX {
             let Some((_, _, oldest)) = self.answers.pop_front() else { return };
             self.places -= oldest.len();
