@@ -4,6 +4,7 @@ mod backup;
 mod check;
 mod export;
 mod import;
+mod repair;
 mod stats;
 
 use std::path::PathBuf;
@@ -17,7 +18,7 @@ use tl_store_disk::{DiskStore, Options};
 
 use crate::CliError;
 
-/// Look after the files of a store: check, count, copy out, copy in, back up.
+/// Look after the files of a store: check, repair, count, copy out, copy in, back up.
 ///
 /// All but `backup` need the store to themselves: stop the server first.
 #[derive(Args, Debug)]
@@ -36,6 +37,8 @@ enum StoreCommand {
     Export(export::Export),
     /// Log events, one a line, in a store.
     Import(import::Import),
+    /// Make a damaged store open again, without what cannot be read.
+    Repair(repair::Repair),
     /// Count what a store holds.
     Stats(stats::Stats),
 }
@@ -47,6 +50,7 @@ impl Store {
             StoreCommand::Check(check) => check.run(),
             StoreCommand::Export(export) => export.run().await,
             StoreCommand::Import(import) => import.run().await,
+            StoreCommand::Repair(repair) => repair.run(),
             StoreCommand::Stats(stats) => stats.run(),
         }
     }

@@ -187,7 +187,7 @@ fn replacement(site: &Site, judge: &Judge<'_>, run: &Run) -> io::Result<Replacem
     for remains in run.segments.iter().rev() {
         copying.look_through(&*site.disk, remains)?;
     }
-    let Copying { left, gone, trimmed, reserved_to, .. } = copying;
+    let Copied { left, gone, trimmed, reserved_to } = copying.finish();
     let sources = run.segments.iter().map(|it| it.segment.generation);
     let new = SparseSegment {
         header: SegmentHeader {
@@ -200,7 +200,7 @@ fn replacement(site: &Site, judge: &Judge<'_>, run: &Run) -> io::Result<Replacem
         end: last.segment.end,
         reserved_to,
         trimmed: &trimmed,
-        records: left.iter().rev().flatten(),
+        records: left.iter(),
     };
     let sealed = new.write(&*site.disk).inspect_err(|_| drop(site.disk.remove(NEW_SPARSE_NAME)))?;
     let numbers = run.segments.iter().map(|it| it.segment.number).collect();
@@ -213,8 +213,17 @@ struct Copying<'a> {
     judge: &'a Judge<'a>,
     /// Channels that have had an expired event, so that nothing before it is kept either.
     expired: HashSet<Channel>,
-    /// The records that are left, segment by segment, the last segment first.
-    left: Vec<Vec<LeftRecord>>,
+    left: Vec<LeftRecord>,
+    /// The last events of channels, where they have expired.
+    last: Vec<(Record, LeftRecord)>,
+    gone: HashMap<Channel, Gone>,
+    trimmed: Trimmed,
+    reserved_to: Offset,
+}
+
+/// What is copied, and what is not.
+struct Copied {
+    left: Vec<LeftRecord>,
     gone: HashMap<Channel, Gone>,
     trimmed: Trimmed,
     reserved_to: Offset,
@@ -228,9 +237,9 @@ pub(crate) struct LeftRecord {
 
 impl<'a> Copying<'a> {
     fn new(judge: &'a Judge<'a>) -> Self {
-        let (left, trimmed) = (Vec::new(), Trimmed::default());
+        let (left, last, trimmed) = (Vec::new(), Vec::new(), Trimmed::default());
         let (expired, gone, reserved_to) = (HashSet::new(), HashMap::new(), Offset::FIRST);
-        Self { judge, expired, left, gone, trimmed, reserved_to }
+        Self { judge, expired, left, last, gone, trimmed, reserved_to }
     }
 
     fn look_through(&mut self, disk: &dyn Disk, remains: &Remains) -> io::Result<()> {
@@ -246,25 +255,42 @@ impl<'a> Copying<'a> {
             return Err(unsound("a segment does not end where it ended"));
         }
         let mut newer = remains.newer.clone();
-        let mut left = Vec::new();
-        for record in records.iter().rev() {
-            if self.is_left(record, newer.get_mut(record.channel.as_str())) {
-                let bytes = segment.record_bytes(record).to_vec();
-                left.push(LeftRecord { offset: record.offset, bytes });
+        for record in records.into_iter().rev() {
+            let bytes = segment.record_bytes(&record);
+            let copied = || LeftRecord { offset: record.offset, bytes: bytes.to_vec() };
+            if self.is_left(&record, newer.get_mut(record.channel.as_str())) {
+                self.left.push(copied());
+            } else if self.judge.is_last(&record.channel, record.offset) {
+                let copied = copied();
+                self.last.push((record, copied));
+            } else {
+                self.lose(&record);
             }
         }
-        left.reverse();
-        self.left.push(left);
         self.reserved_to = self.reserved_to.max(remains.segment.reserved_to);
         self.trimmed.merge(&segment.trimmed().ok_or_else(|| unsound("a header makes no sense"))?);
         Ok(())
     }
 
+    /// What is left, in order. The last event of a channel is kept with it while any other of the channel
+    /// is: only it tells what came before it, and the next one what came before that.
+    fn finish(mut self) -> Copied {
+        for (record, copied) in std::mem::take(&mut self.last) {
+            let gone = self.gone.get(&record.channel).map_or(0, |gone| gone.count);
+            match self.judge.kept(&record.channel) > u64::from(gone) + 1 {
+                true => self.left.push(copied),
+                false => self.lose(&record),
+            }
+        }
+        self.left.sort_unstable_by_key(|record| record.offset);
+        let Self { left, gone, trimmed, reserved_to, .. } = self;
+        Copied { left, gone, trimmed, reserved_to }
+    }
+
     /// Whether a record is kept. `newer` is what its channel has behind it, if any of that is.
     fn is_left(&mut self, record: &Record, newer: Option<&mut Newer>) -> bool {
         let retention = self.judge.retention(&record.channel);
-        let length = u64::from(record.length);
-        let bytes = event_bytes(length, 1, record.channel.as_str());
+        let bytes = event_bytes(u64::from(record.length), 1, record.channel.as_str());
         let age = self.judge.age(record.logged_at_ms);
         if let Some(newer) = newer
             && !self.expired.contains(&record.channel)
@@ -274,18 +300,22 @@ impl<'a> Copying<'a> {
             newer.bytes += bytes;
             return true;
         }
+        self.expired.insert(record.channel.clone());
+        false
+    }
+
+    fn lose(&mut self, record: &Record) {
+        let retention = self.judge.retention(&record.channel);
         // A stored value that was replaced is missed by nobody who asks for many of them.
         let is_superseded =
-            is_latest_only(&retention) && self.judge.is_superseded(&record.channel, record.offset);
+            is_latest_only(&retention) && !self.judge.is_last(&record.channel, record.offset);
         if !is_superseded {
             self.trimmed.note(record.channel.as_str(), record.offset);
         }
-        self.expired.insert(record.channel.clone());
         let gone = self.gone.entry(record.channel.clone()).or_default();
         gone.count += 1;
-        gone.bytes += length;
+        gone.bytes += u64::from(record.length);
         gone.last = gone.last.max(record.offset);
-        false
     }
 }
 

@@ -21,11 +21,12 @@
 //!
 //! ```text
 //! header    magic 8 │ crc 4 │ zero 4 │ epoch 8 │ number 8 │ generation 8 │ follows 8
-//!           │ first number 8 │ places 4 │ { trimmed to 8 │ token length 1 │ token } │ zeros up to 4096
+//!           │ first number 8 │ lost to 8 │ trimmed to 8
+//!           │ tokens 4 │ { trimmed to 8 │ length 1 │ token } │ zeros up to 4096
 //! ```
 //!
 //! Its batches differ in their magic and in that they hold, in the place of the first offset, the one
-//! at which they end. The [places](Trimmed) tell up to where events are missing.
+//! at which they end. What is [missing](Trimmed) its header tells.
 //!
 //! - `generation` is drawn at random each time a file becomes a segment, so that what an earlier use
 //!   left behind is never taken for a batch.

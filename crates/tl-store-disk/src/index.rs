@@ -306,12 +306,15 @@ impl Index {
 
     fn trimmed_to(&self, pattern: &Pattern) -> Offset {
         let head = pattern.channel().and_then(|channel| self.heads.find(channel.as_str()));
-        match head.map(|id| self.heads.head(id).trimmed_to) {
-            // Rather a gap too many for a moment than one too few.
-            Some(known) if self.is_forgetting() => known.max(self.head.previous()),
-            Some(known) => known,
-            None => self.missing_to(pattern.as_str()),
-        }
+        let Some(head) = head.map(|id| self.heads.head(id)) else {
+            return self.missing_to(pattern.as_str());
+        };
+        // What is missing before an event that is kept, that event tells; what is missing behind the
+        // last one, only damage can be.
+        let lost = self.trimmed.lost();
+        let known = if lost > head.last { lost } else { head.trimmed_to };
+        // Rather a gap too many for a moment than one too few.
+        if self.is_forgetting() { known.max(self.head.previous()) } else { known }
     }
 
     /// The last offset that may be missing of a pattern, or of a channel that is not known.

@@ -23,6 +23,7 @@ mod journal;
 mod reader;
 mod recent;
 mod recovery;
+mod repair;
 mod retention;
 mod scan;
 mod sealed;
@@ -47,6 +48,7 @@ pub use backup::{Backup, BackupError, backup};
 pub use directory::DirectoryError;
 pub use inspect::{ChannelReport, Damage, DamageKind, InspectError, Report, Torn, epoch, inspect};
 pub use recovery::RecoveryError;
+pub use repair::{Repair, RepairError, repair};
 pub use workers::Workers;
 
 use compaction::{Compaction, Site};

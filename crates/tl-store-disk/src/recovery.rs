@@ -26,7 +26,7 @@ pub enum RecoveryError {
     /// Bytes that had been synced are not what was written.
     #[error(
         "the log is damaged: {segment} cannot be read from byte {position}, where the event at \
-         offset {offset} was; restore the store from a backup"
+         offset {offset} was; restore the store from a backup, or see `throughline store repair`"
     )]
     Damaged {
         /// Which file.
@@ -46,7 +46,10 @@ pub enum RecoveryError {
     #[error("the journal cannot be read: {0}")]
     Io(#[from] io::Error),
     /// A file is gone.
-    #[error("the log is damaged: {0} is missing; restore the store from a backup")]
+    #[error(
+        "the log is damaged: {0} is missing; restore the store from a backup, or see \
+         `throughline store repair`"
+    )]
     Missing(String),
 }
 

@@ -97,9 +97,14 @@ impl Judge<'_> {
         Ok(remains)
     }
 
-    /// Whether an event is not the last one of its channel any more.
-    pub(crate) fn is_superseded(&self, channel: &Channel, offset: Offset) -> bool {
-        self.index.read().kept(channel.as_str()).is_some_and(|head| head.last > offset)
+    /// Whether an event is the last one of its channel.
+    pub(crate) fn is_last(&self, channel: &Channel, offset: Offset) -> bool {
+        self.index.read().kept(channel.as_str()).is_some_and(|head| head.last == offset)
+    }
+
+    /// How many events of a channel are there.
+    pub(crate) fn kept(&self, channel: &Channel) -> u64 {
+        self.index.read().kept(channel.as_str()).map_or(0, |head| u64::from(head.count))
     }
 
     /// How long events of a channel are kept.

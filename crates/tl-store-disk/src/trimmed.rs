@@ -15,6 +15,8 @@ use crate::format::SPARSE_HEADER_BYTES;
 /// The last missing offset, by the first token of channel names.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Trimmed {
+    /// Of any channel, and not because it had expired.
+    lost: Offset,
     /// Of all channels, whatever they begin with.
     all: Offset,
     tokens: BTreeMap<Box<str>, Offset>,
@@ -23,10 +25,10 @@ pub(crate) struct Trimmed {
 }
 
 impl Trimmed {
-    /// Events of any channel may be missing up to an offset.
-    pub(crate) fn note_all(&mut self, offset: Offset) {
-        self.all = self.all.max(offset);
-        self.forget_up_to(self.all);
+    /// Nobody knows of which channels events were that are missing up to an offset.
+    pub(crate) fn note_lost(&mut self, offset: Offset) {
+        self.lost = self.lost.max(offset);
+        self.note_all(offset);
     }
 
     /// An event of a channel is missing.
@@ -36,6 +38,7 @@ impl Trimmed {
 
     /// Adds what another knows.
     pub(crate) fn merge(&mut self, other: &Self) {
+        self.note_lost(other.lost);
         self.note_all(other.all);
         other.tokens.iter().for_each(|(token, offset)| self.note_token(token, *offset));
     }
@@ -44,6 +47,11 @@ impl Trimmed {
     pub(crate) fn forget_up_to(&mut self, offset: Offset) {
         self.tokens.retain(|_, missing| *missing > offset);
         self.bytes = self.tokens.keys().map(|token| PLACE_BYTES + token.len()).sum();
+    }
+
+    /// See [`note_lost`](Self::note_lost).
+    pub(crate) fn lost(&self) -> Offset {
+        self.lost
     }
 
     /// The last offset that may be missing of the channels that a channel's name or a pattern names.
@@ -60,10 +68,11 @@ impl Trimmed {
     }
 
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
-        let all = [("", self.all)].into_iter();
-        let places = all.chain(self.tokens.iter().map(|(token, offset)| (&**token, *offset)));
-        out.extend_from_slice(&(self.tokens.len() as u32 + 1).to_le_bytes());
-        for (token, offset) in places {
+        for offset in [self.lost, self.all] {
+            out.extend_from_slice(&offset.get().to_le_bytes());
+        }
+        out.extend_from_slice(&(self.tokens.len() as u32).to_le_bytes());
+        for (token, offset) in &self.tokens {
             out.extend_from_slice(&offset.get().to_le_bytes());
             out.push(token.len() as u8);
             out.extend_from_slice(token.as_bytes());
@@ -71,20 +80,25 @@ impl Trimmed {
     }
 
     pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
-        let (count, mut rest) = bytes.split_first_chunk()?;
-        let mut trimmed = Self::default();
+        let offset = |bytes: &[u8; 8]| Offset::new(u64::from_le_bytes(*bytes));
+        let (lost, rest) = bytes.split_first_chunk()?;
+        let (all, rest) = rest.split_first_chunk()?;
+        let (count, mut rest) = rest.split_first_chunk()?;
+        let (lost, all) = (offset(lost), offset(all));
+        let mut trimmed = Self { lost, all, ..Self::default() };
         for _ in 0..u32::from_le_bytes(*count) {
-            let (offset, behind) = rest.split_first_chunk()?;
+            let (missing, behind) = rest.split_first_chunk()?;
             let (len, behind) = behind.split_first()?;
             let (token, behind) = behind.split_at_checked(usize::from(*len))?;
             rest = behind;
-            let offset = Offset::new(u64::from_le_bytes(*offset));
-            match std::str::from_utf8(token).ok()? {
-                "" => trimmed.note_all(offset),
-                token => trimmed.note_token(token, offset),
-            }
+            trimmed.note_token(std::str::from_utf8(token).ok()?, offset(missing));
         }
         Some(trimmed)
+    }
+
+    fn note_all(&mut self, offset: Offset) {
+        self.all = self.all.max(offset);
+        self.forget_up_to(self.all);
     }
 
     fn note_token(&mut self, token: &str, offset: Offset) {
@@ -113,8 +127,8 @@ fn first_token(name: &str) -> &str {
 
 /// What a token takes beside its text.
 const PLACE_BYTES: usize = 9;
-/// What is left for tokens in the header of a segment, behind its fields and the place of all.
-const TOKENS_BYTES_MAX: usize = SPARSE_HEADER_BYTES - 56 - 4 - PLACE_BYTES;
+/// What is left for tokens in the header of a segment.
+const TOKENS_BYTES_MAX: usize = SPARSE_HEADER_BYTES - 56 - 20;
 
 #[cfg(test)]
 mod tests {
@@ -137,7 +151,7 @@ mod tests {
         {
             assert_eq!(trimmed.of(pattern), Offset::new(missing), "{pattern}");
         }
-        trimmed.note_all(Offset::new(8));
+        trimmed.note_lost(Offset::new(8));
         assert_eq!((trimmed.of("prices").get(), trimmed.of("$sys.>").get()), (8, 9));
     }
 

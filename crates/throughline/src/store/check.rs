@@ -28,7 +28,8 @@ impl Check {
         match report.damage.len() {
             0 => Ok(output::line("The store is sound.")?),
             count => Err(CliError::Other(format!(
-                "the store is damaged in {count} places; restore it from a backup"
+                "the store is damaged in {count} places; restore it from a backup, or see \
+                 `throughline store repair`"
             ))),
         }
     }

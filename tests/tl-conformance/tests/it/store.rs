@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use tl_client::{Client, Draft, Subscribe};
-use tl_conformance::{RunningServer, ServerOptions, cargo_built, say, seed};
+use tl_conformance::{RawSocket, RunningServer, ServerOptions, cargo_built, say, seed};
 use tl_model::{Channel, Durability, Event, LoggedEvent, NewEvent, Offset, Position, Selection};
 use tl_store::{Batch, LogStore, Read};
 use tl_store_disk::{DiskStore, Options};
@@ -37,6 +37,38 @@ async fn check_tells_a_sound_store_from_a_damaged_one() {
     assert!(out.contains("DAMAGED") && out.contains("byte 48"), "{out}");
     assert!(err.contains("restore it from a backup"), "{err}");
     assert_eq!(std::fs::read(&segment).expect("reads"), bytes, "nothing is written");
+}
+
+/// A server refuses a damaged log, and serves what is left of it once it is repaired.
+#[tokio::test]
+async fn a_repaired_store_is_served_with_a_gap() {
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let data = home.path().join("data");
+    log(&data, vec![event("1", None, Some(b"data"))]).await;
+    log(&data, vec![event("2", None, Some(b"data"))]).await;
+    log(&data, vec![event("3", None, Some(b"data"))]).await;
+    let segment = data.join("journal/00000000000000000001.segment");
+    let mut bytes = std::fs::read(&segment).expect("reads");
+    bytes[120] ^= 1;
+    std::fs::write(&segment, &bytes).expect("writes");
+    let (status, out, err) = ran(&store("repair", &data, &[]));
+    assert_eq!(status, 1, "{out}");
+    assert!(out.contains("DAMAGED") && err.contains("--accept-loss"), "{out}{err}");
+    log_is_refused(&data);
+    let (status, out, _) = ran(&store("repair", &data, &["--accept-loss"]));
+    assert_eq!(status, 0, "{out}");
+    assert!(out.contains("Repaired. The store holds 2 events"), "{out}");
+    let (status, out, _) = ran(&store("repair", &data, &["--accept-loss"]));
+    assert!(status == 0 && out.contains("nothing to repair"), "{out}");
+    assert_eq!(ran(&store("check", &data, &[])).0, 0);
+    let options = ServerOptions { data: Some(data), ..ServerOptions::default() };
+    let server = RunningServer::start(&options);
+    let mut socket = RawSocket::connect(server.port()).await;
+    socket.send("GET /v1/events?channel=%3E&after=earliest HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    let page = socket.answer().await.expect("an answer").body;
+    let page: serde_json::Value = serde_json::from_str(&page).expect("JSON");
+    assert_eq!(page["events"].as_array().map(Vec::len), Some(2), "{page}");
+    assert!(page["gap"].is_object(), "{page}");
 }
 
 #[tokio::test]
