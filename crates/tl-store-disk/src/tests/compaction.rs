@@ -95,7 +95,8 @@ fn open(disk: &SimulatedDisk, life: u64) -> DiskStore {
     let (disk, epoch) = (Arc::new(disk.clone()), Epoch::from_random(1 << 40));
     let mut generations = life * 1_000_000..;
     let generations = Box::new(move || generations.next().expect("it has no end"));
-    DiskStore::open_on(disk, epoch, SMALL_SEGMENT_BYTES, generations).expect("opens")
+    let workers = Workers::Caller;
+    DiskStore::open_with(workers, disk, epoch, SMALL_SEGMENT_BYTES, generations).expect("opens")
 }
 
 /// `c` keeps three events of each channel, `v` the latest, `s` what is young, and all else everything.
@@ -223,9 +224,9 @@ async fn stored_values_are_read_as_a_table_without_gaps() {
 async fn copying_takes_no_more_room_than_one_segment_beside_the_others() {
     let mut log = mostly_expired().await;
     let before = log.disk_bytes();
-    // All room but that of a segment made ready in advance, of one more and of its index is taken.
+    // All room but that of one more segment and its index is taken.
     log.disk.set_faults(Faults {
-        bytes_max: Some(before + 3 * SMALL_SEGMENT_BYTES),
+        bytes_max: Some(before + 2 * SMALL_SEGMENT_BYTES),
         ..Faults::default()
     });
     log.trim_all().await;
