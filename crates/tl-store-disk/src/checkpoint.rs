@@ -2,7 +2,7 @@
 //! segment before it.
 //!
 //! ```text
-//! header    magic 8 │ first segment 8 │ last segment 8 │ generations 8 │ channels 8 │ length 8
+//! header    magic 8 │ first segment 8 │ last segment 8 │ generations 8 │ end 8 │ channels 8 │ length 8
 //! channel   name length 1 │ name │ last 8 │ trimmed to 8 │ logged at 8 │ bytes 8 │ count 4
 //! ```
 //!
@@ -28,16 +28,18 @@ pub(crate) struct Covered {
     pub(crate) last: u64,
     /// Differs with the generation of any.
     pub(crate) generations: u64,
+    /// Where the newest ends.
+    pub(crate) end: Offset,
 }
 
 impl Covered {
-    /// What is covered of all these, which are given by number and generation, in order.
-    pub(crate) fn of(segments: impl IntoIterator<Item = (u64, u64)>) -> Option<Self> {
+    /// What is covered of all these up to an end, which are given by number and generation, in order.
+    pub(crate) fn of(segments: impl IntoIterator<Item = (u64, u64)>, end: Offset) -> Option<Self> {
         segments.into_iter().fold(None, |covered: Option<Self>, (number, generation)| {
             let first = covered.map_or(number, |it| it.first);
             let before = covered.map_or(0, |it| it.generations);
             let generations = before.rotate_left(1) ^ generation ^ number.rotate_left(32);
-            Some(Self { first, last: number, generations })
+            Some(Self { first, last: number, generations, end })
         })
     }
 }
@@ -63,8 +65,8 @@ pub(crate) fn write(disk: &dyn Disk, index: &SharedIndex, covered: Covered) -> i
         channels += heads.len() as u64;
         start += HEADS_READ;
     }
-    let Covered { first, last, generations } = covered;
-    let numbers = [first, last, generations, channels, content.len() as u64];
+    let Covered { first, last, generations, end } = covered;
+    let numbers = [first, last, generations, end.get(), channels, content.len() as u64];
     content[..8].copy_from_slice(&MAGIC);
     for (field, number) in content[8..HEADER_BYTES].chunks_mut(8).zip(numbers) {
         field.copy_from_slice(&number.to_le_bytes());
@@ -85,8 +87,12 @@ impl Checkpoint {
             return Err(unsound("it is no checkpoint of this version"));
         }
         let mut fields = Fields(&header[8..]);
-        let covered =
-            Covered { first: fields.u64()?, last: fields.u64()?, generations: fields.u64()? };
+        let covered = Covered {
+            first: fields.u64()?,
+            last: fields.u64()?,
+            generations: fields.u64()?,
+            end: Offset::new(fields.u64()?),
+        };
         let (channels, len) = (fields.u64()?, fields.u64()?);
         let content = blocks.read(0, len as usize)?;
         Ok(Self { covered, channels, content })
@@ -143,7 +149,7 @@ impl<'a> Fields<'a> {
 }
 
 const NAME: &str = "heads";
-const MAGIC: [u8; 8] = *b"TLhead\0\x01";
-const HEADER_BYTES: usize = 48;
+const MAGIC: [u8; 8] = *b"TLhead\0\x02";
+const HEADER_BYTES: usize = 56;
 /// Heads looked at under one lock: some hundred microseconds.
 const HEADS_READ: usize = 1_024;

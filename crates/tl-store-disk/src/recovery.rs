@@ -75,6 +75,7 @@ pub(crate) fn recover(
             return Err(RecoveryError::Missing(segment_name(next_number)));
         }
         next_number = number + 1;
+        reader.tell_progress(number);
         match reader.header(number)? {
             Some(header) if reader.is_full(&header) && reader.take_sealed(&header)? => {}
             Some(header) => active = reader.take(&header, is_last)?,
@@ -138,16 +139,15 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Takes the checkpoint, if it is one of the segments there are, and all of those it covers have
-    /// sound indexes.
+    /// Takes the checkpoint, if it is one of the segments there are.
     fn take_checkpoint(&mut self) {
         let Ok(checkpoint) = Checkpoint::read(self.disk) else { return };
-        let covered = self.segments.iter().map(|(_, number)| *number);
-        let covered = covered.take_while(|number| *number <= checkpoint.covered.last);
-        let opened = covered.map(|number| self.open_sealed(number));
-        let opened = opened.map(|opened| opened.map(|it| (it.number, it.generation)));
-        let Ok(opened) = opened.collect::<io::Result<Vec<_>>>() else { return };
-        if Covered::of(opened) == Some(checkpoint.covered) {
+        let segments = self.segments.iter().map(|(_, number)| *number);
+        let covered = segments.take_while(|number| *number <= checkpoint.covered.last);
+        let headers = covered.map(|number| self.sound_header(number));
+        let headers = headers.map(|it| it.map(|it| (it.number, it.generation)));
+        let Ok(headers) = headers.collect::<io::Result<Vec<_>>>() else { return };
+        if Covered::of(headers, checkpoint.covered.end) == Some(checkpoint.covered) {
             match checkpoint.load(self.index) {
                 Ok(()) => self.checkpoint = Some(checkpoint.covered),
                 Err(error) => {
@@ -158,11 +158,10 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn open_sealed(&self, number: u64) -> io::Result<Sealed> {
+    fn sound_header(&self, number: u64) -> io::Result<SegmentHeader> {
         let file = self.disk.open(&segment_name(number))?;
         let header = read_header(&*file)?.filter(|(header, _)| header.number == number);
-        let (header, _) = header.ok_or_else(|| unsound("it has no header"))?;
-        Sealed::open(self.disk, &header, file)
+        header.map(|(header, _)| header).ok_or_else(|| unsound("it has no header"))
     }
 
     fn end(&self) -> Offset {
@@ -192,6 +191,15 @@ impl<'a> Reader<'a> {
                 if is_unbegun { Ok(None) } else { Err(damage(number, 0, self.end())) }
             }
             _ => Err(damage(number, 0, self.end())),
+        }
+    }
+
+    /// Tells how far it is, where more has to be read than the end.
+    fn tell_progress(&self, number: u64) {
+        let last = self.segments.last().map_or(number, |(_, last)| *last);
+        let is_known = self.checkpoint.is_some_and(|covered| number <= covered.last);
+        if !is_known && number < last && number.is_multiple_of(PROGRESS_SEGMENTS) {
+            tracing::info!(segment = number, last, "reading what the log has");
         }
     }
 
@@ -225,11 +233,16 @@ impl<'a> Reader<'a> {
 
     /// Opens an index, and adds what it has of every channel.
     fn sealed(&mut self, header: &SegmentHeader) -> io::Result<Sealed> {
-        let opened = self.open_sealed(header.number);
-        let sealed = opened.or_else(|_| self.make_sealed(header))?;
-        if self.checkpoint.is_some_and(|covered| sealed.number <= covered.last) {
-            return Ok(sealed);
+        let file = self.disk.open(&segment_name(header.number))?;
+        let opened = Sealed::open(self.disk, header, file.clone());
+        if let Some(covered) = self.checkpoint.filter(|covered| header.number <= covered.last) {
+            // What is known of its channels is known already: publishing need not wait for it.
+            return opened.or_else(|_| {
+                let end = if header.number == covered.last { None } else { self.end_of(header)? };
+                Ok(Sealed::without_index(header, file, end.unwrap_or(covered.end)))
+            });
         }
+        let sealed = opened.or_else(|_| self.make_sealed(header))?;
         // All of it is read before any of it is taken, so that it is taken whole or not at all.
         let channels = sealed.channels().collect::<io::Result<Vec<_>>>()?;
         channels.iter().flatten().for_each(|entry| self.index.push_entry(entry));
@@ -245,11 +258,18 @@ impl<'a> Reader<'a> {
             let end = segment.batches(header).last().map_or(header.follows, |(_, it)| it.end());
             return Sealed::make_of(self.disk, segment, end);
         }
+        let end = self.end_of(header)?;
+        let end = end.ok_or_else(|| unsound("nothing tells where it ends"))?;
+        Sealed::make(self.disk, header.number, end)
+    }
+
+    /// Where a segment ends, as the next one says.
+    fn end_of(&self, header: &SegmentHeader) -> io::Result<Option<Offset>> {
         let next = self.segments.iter().find(|(first, _)| *first == header.number + 1);
-        let (_, next) = *next.ok_or_else(|| unsound("it is the last"))?;
-        let next = self.header(next).map_err(io::Error::other)?;
-        let next = next.ok_or_else(|| unsound("the next segment has not begun"))?;
-        Sealed::make(self.disk, header.number, next.follows)
+        let Some((_, next)) = next else { return Ok(None) };
+        let file = self.disk.open(&segment_name(*next))?;
+        let next = read_header(&*file)?.filter(|(header, _)| header.number == *next);
+        Ok(next.map(|(header, _)| header.follows))
     }
 
     /// Reads a segment. Returns it as the active one, if it is the last and its end is sound.
@@ -322,3 +342,5 @@ fn cut(segment: &Segment, position: u64, offset: Offset) -> io::Result<()> {
 }
 
 const FIRST_SEGMENT: u64 = 1;
+/// Segments between two lines that tell how far it is: some seconds.
+const PROGRESS_SEGMENTS: u64 = 16;

@@ -40,8 +40,14 @@ pub(crate) struct Sealed {
     pub(crate) end: Offset,
     /// The highest `reserved to` of its batches.
     pub(crate) reserved_to: Offset,
+    index: RwLock<Option<Index>>,
+}
+
+/// The index file of a segment.
+#[derive(Clone)]
+struct Index {
     sections: Sections,
-    index: RwLock<Arc<Blocks>>,
+    blocks: Arc<Blocks>,
 }
 
 /// Where one event is.
@@ -119,32 +125,46 @@ impl Sealed {
         Ok(Self::new(header, first_number, segment.file, index))
     }
 
-    fn new(header: Header, first_number: u64, file: Arc<dyn DiskFile>, index: Blocks) -> Self {
+    fn new(header: Header, first_number: u64, file: Arc<dyn DiskFile>, blocks: Blocks) -> Self {
         let Header { number, generation, follows, end, reserved_to, sections } = header;
-        let index = RwLock::new(Arc::new(index));
-        Self { number, first_number, generation, file, follows, end, reserved_to, sections, index }
+        let index = RwLock::new(Some(Index { sections, blocks: Arc::new(blocks) }));
+        Self { number, first_number, generation, file, follows, end, reserved_to, index }
     }
 
-    /// Makes the index anew, because it proved to be unsound.
+    /// A segment whose index is still to be [made anew](Self::make_anew). Until then whoever reads it is
+    /// told that it is unsound. Behind it must be a segment with batches, which know what it had reserved.
+    pub(crate) fn without_index(of: &SegmentHeader, file: Arc<dyn DiskFile>, end: Offset) -> Self {
+        let SegmentHeader { number, generation, follows, .. } = *of;
+        let (first_number, reserved_to) = (of.first_number(), Offset::FIRST);
+        let index = RwLock::default();
+        Self { number, first_number, generation, file, follows, end, reserved_to, index }
+    }
+
+    /// Whether there is an index.
+    pub(crate) fn has_index(&self) -> bool {
+        self.index().is_ok()
+    }
+
+    /// Makes the index anew, because it proved to be unsound or is not there.
     pub(crate) fn make_anew(&self, disk: &dyn Disk) -> io::Result<()> {
         let segment = Segment::read(disk, self.number)?;
         if segment.header().is_none_or(|header| header.generation != self.generation) {
             return Err(unsound("another segment has taken its place"));
         }
-        tracing::warn!(segment = self.number, "the index of a segment is damaged; made anew");
-        let (_, index) = make_index(disk, &segment, self.end)?;
-        *self.index.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(index);
+        let (Header { sections, .. }, blocks) = make_index(disk, &segment, self.end)?;
+        let index = Index { sections, blocks: Arc::new(blocks) };
+        *self.index.write().unwrap_or_else(PoisonError::into_inner) = Some(index);
         Ok(())
     }
 
     /// Whether it has no events.
     pub(crate) fn is_empty(&self) -> bool {
-        self.sections.events == 0
+        self.follows == self.end || self.index().is_ok_and(|index| index.sections.events == 0)
     }
 
     /// How many channels it has.
     pub(crate) fn channel_count(&self) -> usize {
-        self.sections.channels as usize
+        self.index().map_or(0, |index| index.sections.channels as usize)
     }
 
     /// The numbers of the places of a selection, rising.
@@ -168,12 +188,13 @@ impl Sealed {
 
     /// The number of the first place behind an offset.
     pub(crate) fn first_behind(&self, offset: Offset) -> io::Result<u32> {
-        partition_point(self.sections.events, |number| Ok(self.place(number)?.offset <= offset))
+        let events = self.index()?.sections.events;
+        partition_point(events, |number| Ok(self.place(number)?.offset <= offset))
     }
 
     /// The places from a number on, as many as are cheap to read together.
     pub(crate) fn places_from(&self, number: u32) -> io::Result<Vec<Found>> {
-        let count = (self.sections.events - number).min(PLACES_READ);
+        let count = self.index()?.sections.events.saturating_sub(number).min(PLACES_READ);
         self.places(number, count)
     }
 
@@ -185,8 +206,12 @@ impl Sealed {
 
     /// Everything the segment has of its channels, by name; some at a time.
     pub(crate) fn channels(&self) -> impl Iterator<Item = io::Result<Vec<ChannelEntry>>> + '_ {
-        let starts = (0..self.sections.channels).step_by(CHANNELS_READ as usize);
-        starts.map(|start| self.entries(start, CHANNELS_READ))
+        let (count, error) = match self.index() {
+            Ok(index) => (index.sections.channels, None),
+            Err(error) => (0, Some(Err(error))),
+        };
+        let starts = (0..count).step_by(CHANNELS_READ as usize);
+        error.into_iter().chain(starts.map(|start| self.entries(start, CHANNELS_READ)))
     }
 
     fn postings_of(&self, channel: &Channel) -> io::Result<Option<Range<u32>>> {
@@ -200,7 +225,8 @@ impl Sealed {
     fn match_pattern(&self, pattern: &Pattern, ranges: &mut Vec<Range<u32>>) -> io::Result<()> {
         let literal = pattern.as_str().split(['*', '>']).next().unwrap_or_default();
         let mut number = self.first_named(literal)?;
-        while number < self.sections.channels {
+        let channels = self.index()?.sections.channels;
+        while number < channels {
             for entry in self.entries(number, CHANNELS_READ)? {
                 if !entry.name.starts_with(literal) {
                     return Ok(());
@@ -216,29 +242,31 @@ impl Sealed {
 
     /// The number of the first channel whose name is not before this.
     fn first_named(&self, name: &str) -> io::Result<u32> {
-        partition_point(self.sections.channels, |number| {
+        partition_point(self.index()?.sections.channels, |number| {
             let entry = self.entries(number, 1)?.pop();
             Ok(entry.is_some_and(|entry| entry.name.as_str() < name))
         })
     }
 
     fn entries(&self, start: u32, count: u32) -> io::Result<Vec<ChannelEntry>> {
-        let count = count.min(self.sections.channels.saturating_sub(start)) as usize;
+        let Index { sections, .. } = self.index()?;
+        let count = count.min(sections.channels.saturating_sub(start)) as usize;
         if count == 0 {
             return Ok(Vec::new());
         }
-        let at = self.sections.channels_at() + u64::from(start) * CHANNEL_BYTES as u64;
+        let at = sections.channels_at() + u64::from(start) * CHANNEL_BYTES as u64;
         let raw = self.read(at, (count + 1) * CHANNEL_BYTES)?;
         let raw: Vec<_> = raw.chunks(CHANNEL_BYTES).map(RawChannel::read).collect();
         let names = raw[0].name..raw[count].name;
         let len = names.end.checked_sub(names.start).ok_or_else(|| unsound("names go back"))?;
-        let text = self.read(self.sections.names_at() + u64::from(names.start), len as usize)?;
+        let text = self.read(sections.names_at() + u64::from(names.start), len as usize)?;
         let entry = |pair: &[RawChannel]| pair[0].entry(&pair[1], &text, names.start);
         raw.windows(2).map(entry).collect()
     }
 
     fn postings(&self, range: Range<u32>) -> io::Result<impl Iterator<Item = u32> + use<>> {
-        let at = self.sections.postings_at() + u64::from(range.start) * POSTING_BYTES as u64;
+        let at =
+            self.index()?.sections.postings_at() + u64::from(range.start) * POSTING_BYTES as u64;
         let bytes = self.read(at, (range.end - range.start) as usize * POSTING_BYTES)?;
         let numbers = (0..bytes.len() / POSTING_BYTES).map(move |at| u32_at(&bytes, at * 4));
         Ok(numbers)
@@ -261,8 +289,12 @@ impl Sealed {
     }
 
     fn read(&self, position: u64, len: usize) -> io::Result<Vec<u8>> {
+        self.index()?.blocks.read(position, len)
+    }
+
+    fn index(&self) -> io::Result<Index> {
         let index = self.index.read().unwrap_or_else(PoisonError::into_inner).clone();
-        index.read(position, len)
+        index.ok_or_else(|| unsound("the index is not made yet"))
     }
 }
 

@@ -37,6 +37,8 @@ struct State {
     checkpoint: Option<Covered>,
     /// Bytes of the segments that were sealed since.
     since_checkpoint: u64,
+    /// Segments whose indexes are to be made anew, the newest last.
+    without_index: Vec<Arc<Sealed>>,
 }
 
 impl Sealer {
@@ -47,16 +49,17 @@ impl Sealer {
         index: Arc<SharedIndex>,
         checkpoint: Option<Covered>,
     ) -> Self {
-        let state = State { checkpoint, ..State::default() };
+        let mut without_index = index.read().sealed();
+        without_index.retain(|segment| !segment.has_index());
+        let state = State { checkpoint, without_index, ..State::default() };
         Self { disk, spares, index, state: Mutex::new(state), dropped: Mutex::default() }
     }
 
-    /// Whether a full segment waits to be sealed.
+    /// Whether a full segment waits to be sealed, or for its index.
     pub(crate) fn is_wanted(&self) -> bool {
-        if self.index.read().unsealed().is_none() {
-            return false;
-        }
+        let has_unsealed = self.index.read().unsealed().is_some();
         match self.state.try_lock() {
+            Ok(state) if !has_unsealed => !state.without_index.is_empty(),
             Ok(state) => state.failed.is_none_or(|at| at.elapsed() >= RETRY_AFTER),
             // Another thread seals.
             Err(TryLockError::WouldBlock) => false,
@@ -68,7 +71,13 @@ impl Sealer {
     pub(crate) fn seal(&self) {
         let mut state = self.lock();
         loop {
-            let Some((number, end)) = self.index.read().unsealed() else { break };
+            let Some((number, end)) = self.index.read().unsealed() else {
+                match state.without_index.pop() {
+                    Some(segment) => self.make_index(&segment, state.without_index.len()),
+                    None => break,
+                }
+                continue;
+            };
             match Sealed::make(&*self.disk, number, end) {
                 Ok(sealed) => {
                     state.since_checkpoint += sealed.file.size().unwrap_or_default();
@@ -84,6 +93,19 @@ impl Sealer {
         }
         if state.since_checkpoint > self.index.read().channels() as u64 * BYTES_PER_HEAD {
             self.write_checkpoint(&mut state);
+        }
+    }
+
+    /// Makes an index that is missing, unless whoever needed it has been quicker.
+    fn make_index(&self, segment: &Sealed, left: usize) {
+        if !segment.has_index()
+            && let Err(error) = segment.make_anew(&*self.disk)
+        {
+            // Whoever reads there is told the same.
+            tracing::error!(%error, segment = segment.number, "a segment cannot be indexed");
+        }
+        if left.is_multiple_of(PROGRESS_SEGMENTS) {
+            tracing::info!(left, "indexes that were missing are being made anew");
         }
     }
 
@@ -192,7 +214,8 @@ impl Sealer {
 
     fn covered(&self) -> Option<Covered> {
         let sealed = self.index.read().sealed();
-        Covered::of(sealed.iter().map(|segment| (segment.number, segment.generation)))
+        let end = sealed.last()?.end;
+        Covered::of(sealed.iter().map(|segment| (segment.number, segment.generation)), end)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -202,6 +225,8 @@ impl Sealer {
 
 /// What could not be read may have been so for a moment only.
 const RETRY_AFTER: Duration = Duration::from_secs(10);
+/// Segments between two lines that tell how far it is: some seconds.
+const PROGRESS_SEGMENTS: usize = 16;
 /// So many more bytes in the log for each channel, and the checkpoint is written anew: with some 60
 /// bytes a channel it adds a quarter at most to what was written.
 const BYTES_PER_HEAD: u64 = 240;

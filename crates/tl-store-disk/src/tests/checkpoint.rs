@@ -61,6 +61,39 @@ async fn trim(store: &DiskStore) {
 
 const CHECKPOINT: &str = "heads";
 
+/// What is known of channels is in the checkpoint, so nobody who publishes waits for an index.
+#[tokio::test]
+async fn publishing_goes_on_before_missing_indexes_are_made_anew() {
+    let disk = SimulatedDisk::new();
+    let store = open(&disk);
+    append_many(&store, 1).await;
+    drop(store);
+    for name in disk.list().expect("lists").iter().filter(|name| name.ends_with(".index")) {
+        disk.remove(name).expect("removes");
+    }
+    let without_index = |store: &DiskStore| {
+        let sealed = store.index.read().sealed();
+        sealed.iter().filter(|segment| !segment.has_index()).count()
+    };
+    let store = open_in_the_caller(&disk);
+    let missing = without_index(&store);
+    assert!(missing > 1, "{missing} are missing");
+    let selection = Channel::parse("c.1").expect("channel").into();
+    let read = Read { selection, after: Offset::START, events_max: 1, bytes_max: 1 };
+    assert_eq!(store.read(read).await.expect("reads").events.len(), 1, "a reader makes its own");
+    assert!(without_index(&store) < missing);
+    append_many(&store, 2).await;
+    assert_eq!(without_index(&store), 0);
+}
+
+fn open_in_the_caller(disk: &SimulatedDisk) -> DiskStore {
+    let (disk, epoch) = (Arc::new(disk.clone()), Epoch::from_random(1 << 40));
+    let mut generations = 9_000_000..;
+    let generations = Box::new(move || generations.next().expect("it has no end"));
+    let store = DiskStore::open_with(Workers::Caller, disk, epoch, SEGMENT_BYTES, generations);
+    store.expect("opens")
+}
+
 #[tokio::test]
 async fn what_is_known_of_channels_is_the_same_with_any_checkpoint_and_without() {
     let disk = SimulatedDisk::new();

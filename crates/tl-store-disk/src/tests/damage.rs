@@ -131,6 +131,7 @@ async fn damage_in_an_earlier_segment_is_reported() {
         assert!(matches!(read, ReadError::Damaged { offset: it, .. } if it == offset), "{read}");
         drop(store);
         disk.remove(FIRST_INDEX).expect("removes");
+        disk.remove("heads").expect("removes");
         let opened = open(&disk).map(|_| ()).expect_err("it is noticed");
         let is_damage = matches!(opened, OpenError::Recovery(RecoveryError::Damaged { .. }));
         assert!(is_damage, "{opened}");
