@@ -20,8 +20,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 use tl_model::{Epoch, Offset, Position, Rules};
 use tl_store::{BoxFuture, LogStore, Page as StoredPage, Read, ReadError};
@@ -48,7 +48,7 @@ struct Shared {
     tail: Arc<Tail>,
     writer: Writer,
     reads: AtomicU64,
-    draining: watch::Sender<bool>,
+    draining: CancellationToken,
     trimmer: JoinHandle<()>,
 }
 
@@ -81,7 +81,6 @@ impl Engine {
         let tail = Arc::new(Tail::new(store.bounds().tail));
         let writer = Writer::start(store.clone(), environment.clone(), tail.clone());
         let trimmer = tokio::spawn(trim(store.clone(), environment.clone(), rules.clone()));
-        let (draining, _) = watch::channel(false);
         let shared = Shared {
             store,
             environment,
@@ -89,7 +88,7 @@ impl Engine {
             tail,
             writer,
             reads: AtomicU64::new(0),
-            draining,
+            draining: CancellationToken::new(),
             trimmer,
         };
         Self { shared: Arc::new(shared) }
@@ -121,12 +120,12 @@ impl Engine {
 
     /// Tells everybody who asked that the server is about to stop. Work goes on.
     pub fn drain(&self) {
-        self.shared.draining.send_replace(true);
+        self.shared.draining.cancel();
     }
 
-    /// Becomes true once the server is about to stop.
-    pub fn draining(&self) -> watch::Receiver<bool> {
-        self.shared.draining.subscribe()
+    /// Is cancelled once the server is about to stop.
+    pub fn draining(&self) -> CancellationToken {
+        self.shared.draining.clone()
     }
 
     /// Waits until all that was published is in the log, and the log on disk.

@@ -16,7 +16,7 @@ impl Transport for Health {
 }
 
 async fn ready(exchange: Exchange) -> Result<Response, Error> {
-    match *exchange.engine.draining().borrow() {
+    match exchange.engine.draining().is_cancelled() {
         true => Err(Error::new(ErrorCode::Draining, "send new requests elsewhere")),
         false => Ok(fine()),
     }

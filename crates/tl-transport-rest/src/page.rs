@@ -91,7 +91,7 @@ async fn wait_behind(
     let subscription =
         exchange.engine.subscribe(&exchange.call, selection, after, Credit::Unlimited)?;
     let mut subscription = subscription.at_most(asked.events_max);
-    let mut draining = exchange.engine.draining();
+    let draining = exchange.engine.draining();
     let until = tokio::time::Instant::now().into_std() + asked.wait;
     let until = exchange.call.deadline.map_or(until, |deadline| until.min(deadline));
     let mut found = Found { gap: None, events: Vec::new(), next: place, caught_up: true };
@@ -99,7 +99,7 @@ async fn wait_behind(
         let delivery = tokio::select! {
             delivery = subscription.next() => delivery?,
             () = tokio::time::sleep_until(until.into()) => break,
-            _ = draining.wait_for(|is_draining| *is_draining) => break,
+            () = draining.cancelled() => break,
         };
         match delivery {
             Delivery::CaughtUp { .. } => {}

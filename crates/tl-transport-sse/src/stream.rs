@@ -39,15 +39,13 @@ impl EventStream {
         sse: Sse,
         deadline: Option<Instant>,
     ) -> Self {
-        let mut draining = engine.draining();
-        let draining = async move { drop(draining.wait_for(|is_draining| *is_draining).await) };
         let mut stream = Self {
             engine: engine.clone(),
             subscription,
             large,
             sse,
             deadline,
-            draining: Box::pin(draining),
+            draining: Box::pin(engine.draining().cancelled_owned()),
             timer: Box::pin(tokio::time::sleep(sse.heartbeat)),
             out: Outbox::new(),
             has_ended: false,

@@ -13,7 +13,6 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, Stream};
-use tokio::sync::watch;
 use tokio::time::Sleep;
 
 use tl_engine::{Engine, Publish, Receipts, Subscription};
@@ -87,7 +86,7 @@ impl Driver {
             session: Session::new(now, opening),
             subscriptions: Vec::new(),
             publishes: FuturesUnordered::new(),
-            drained: Box::pin(drained(engine.draining())),
+            drained: Box::pin(engine.draining().cancelled_owned()),
             timer: Box::pin(tokio::time::sleep_until((now + options.heartbeat).into())),
             frame: Outbox::new(),
             is_blocked: false,
@@ -291,11 +290,6 @@ impl Driver {
             self.session.handle_progress(*id, subscription.position().offset);
         }
     }
-}
-
-async fn drained(mut draining: watch::Receiver<bool>) {
-    // An engine that is gone serves nobody either.
-    let _ = draining.wait_for(|is_draining| *is_draining).await;
 }
 
 /// The present moment on the runtime's clock, which tests can stop.
