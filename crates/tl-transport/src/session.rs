@@ -12,7 +12,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
-use futures_util::stream::{FuturesUnordered, Stream};
+use futures_util::stream::{FuturesOrdered, Stream};
 use tokio::time::Sleep;
 
 use tl_engine::{Engine, Publish, Receipts, Subscription};
@@ -60,7 +60,8 @@ struct Driver {
     options: SessionOptions,
     session: Session<Arc<SharedEvent>>,
     subscriptions: Vec<(SubscriptionId, Subscription)>,
-    publishes: FuturesUnordered<BoxFuture<'static, (RequestId, Receipts)>>,
+    /// Answered in the order of their frames.
+    publishes: FuturesOrdered<BoxFuture<'static, (RequestId, Receipts)>>,
     drained: BoxFuture<'static, ()>,
     timer: Pin<Box<Sleep>>,
     frame: Outbox,
@@ -85,7 +86,7 @@ impl Driver {
             options,
             session: Session::new(now, opening),
             subscriptions: Vec::new(),
-            publishes: FuturesUnordered::new(),
+            publishes: FuturesOrdered::new(),
             drained: Box::pin(engine.draining().cancelled_owned()),
             timer: Box::pin(tokio::time::sleep_until((now + options.heartbeat).into())),
             frame: Outbox::new(),
@@ -258,7 +259,7 @@ impl Driver {
         let publish = Publish { events, atomic, ephemeral, conditions: Vec::new() };
         // Queued here, in the order of the frames; only the receipts are waited for.
         let receipts = self.engine.publish(&self.call, publish);
-        self.publishes.push(Box::pin(async move {
+        self.publishes.push_back(Box::pin(async move {
             let receipts = receipts.await.unwrap_or_else(|error| vec![Err(error); count]);
             (request, receipts)
         }));

@@ -137,6 +137,23 @@ async fn pipelined_publishes_are_logged_in_the_order_of_their_frames() {
     assert_eq!(ids, (0..200).collect::<Vec<_>>());
 }
 
+/// More of them at once than the runtime lets a task have in one go.
+#[tokio::test(start_paused = true)]
+async fn receipts_come_in_the_order_of_the_frames() {
+    let mut test = Test::open().await;
+    for n in 1..=400 {
+        test.say(&format!(
+            r#"{{"publish":{{"request":{n},"channel":"a","events":[{{"data":1}}]}}}}"#
+        ));
+    }
+    let told = test.turn().await;
+    let requests = told.split("{\"receipts\":{\"request\":").skip(1);
+    let requests: Vec<usize> = requests
+        .map(|rest| rest.split(',').next().unwrap_or("").parse().expect("a number"))
+        .collect();
+    assert_eq!(requests, (1..=400).collect::<Vec<_>>());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_frame_that_makes_no_sense_is_refused_and_the_session_goes_on() {
     let mut test = Test::open().await;
