@@ -33,6 +33,7 @@ const LAYERS: &[Layer] = &[
             "tl-conformance",
             "tl-faults",
             "tl-server",
+            "tl-sim",
             "tl-testbench",
             "throughline",
             "xtask",
