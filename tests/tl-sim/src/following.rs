@@ -19,13 +19,17 @@ pub(crate) struct Following {
     link: Offset,
     /// How many more events may come.
     pub(crate) allowed: u32,
+    /// What is missing up to here a gap has told, since the connection began.
+    told_to: Offset,
 }
 
 impl Following {
     pub(crate) fn new(patterns: &[&'static str], credit: Option<u32>) -> Self {
         let selection = Selection::parse(patterns.iter().copied()).expect("legal patterns");
-        let (patterns, link) = (patterns.to_vec(), Offset::START);
-        Self { patterns, selection, credit, place: None, once: None, link, allowed: 0 }
+        let (patterns, start) = (patterns.to_vec(), Offset::START);
+        let (place, once) = (None, None);
+        let (link, told_to) = (start, start);
+        Self { patterns, selection, credit, place, once, link, allowed: 0, told_to }
     }
 
     /// Remembers the place.
@@ -44,7 +48,7 @@ impl Following {
             Some(place) => ensure(place == at, || format!("begins at {at}, not at {place}"))?,
             None => self.check_kept(model, Offset::START, at)?,
         }
-        (self.place, self.link) = (Some(at), at);
+        (self.place, self.link, self.told_to) = (Some(at), at, Offset::START);
         Ok(())
     }
 
@@ -90,13 +94,15 @@ impl Following {
         self.handle_place(model, after)?;
         self.check_kept(model, after, through)?;
         (self.place, self.link) = (self.place.max(Some(through)), through);
+        // More may be missing between what follows.
+        self.told_to = self.told_to.max(model.last_trimmed(&self.selection));
         Ok(())
     }
 
     /// Nothing up to here is missing, the server says.
     pub(crate) fn handle_place(&mut self, model: &Model, at: Offset) -> Result<(), String> {
         let place = self.place.unwrap_or_default();
-        let missing = model.first_of(&self.selection, place, at);
+        let missing = model.first_of(&self.selection, place, at, self.told_to);
         ensure(missing.is_none(), || {
             format!("{missing:?} is missing between {place} and {at}, and no gap was told")
         })?;
@@ -107,7 +113,8 @@ impl Following {
     /// Whether there is nothing left to get.
     pub(crate) fn has_everything(&self, model: &Model) -> bool {
         let end = Offset::new(u64::MAX);
-        self.place.is_some_and(|place| model.first_of(&self.selection, place, end).is_none())
+        let first = |place| model.first_of(&self.selection, place, end, self.told_to);
+        self.place.is_some_and(|place| first(place).is_none())
     }
 
     fn check_kept(&self, model: &Model, after: Offset, through: Offset) -> Result<(), String> {

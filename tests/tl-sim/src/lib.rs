@@ -39,6 +39,8 @@ pub struct Figures {
     pub lost: usize,
     /// Events that were trimmed.
     pub trimmed: usize,
+    /// Those of them before which something older is kept.
+    pub holes: usize,
     /// Deaths of the process.
     pub deaths: usize,
     /// Losses of power.
@@ -76,6 +78,7 @@ impl std::ops::AddAssign for Figures {
         self.gaps += other.gaps;
         self.lost += other.lost;
         self.trimmed += other.trimmed;
+        self.holes += other.holes;
         self.deaths += other.deaths;
         self.power_losses += other.power_losses;
         self.cuts += other.cuts;

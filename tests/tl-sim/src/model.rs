@@ -1,12 +1,13 @@
 //! What the log must hold: the reference that everything told is compared with.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use bytes::Bytes;
 
 use tl_model::{
-    Appended, Channel, Durability, Event, LoggedEvent, NewEvent, Newer, Offset, Rules, Selection,
+    Appended, Channel, Durability, Event, LoggedEvent, NewEvent, Newer, Offset, Pattern, Rules,
+    Selection,
 };
 
 /// All that was sent, and all that was ever logged.
@@ -32,6 +33,10 @@ struct Known {
     logged_at_ms: u64,
     durability: Durability,
     state: State,
+    /// Its rules let it go when the log was trimmed last.
+    has_expired: bool,
+    /// It is a stored value that was replaced, of which only those are told who read its channel.
+    is_superseded: bool,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -88,23 +93,35 @@ impl Model {
         self.doubtful = events;
     }
 
-    /// The store keeps nothing below this any more. All of that must have been expired.
-    pub(crate) fn trimmed(&mut self, head: Offset, now_ms: u64) -> Result<usize, String> {
+    /// The log was trimmed, and this is left. All that is gone must have expired. Tells how much is
+    /// gone, and how much of that behind something that is left.
+    pub(crate) fn trimmed(
+        &mut self,
+        left: &[LoggedEvent],
+        now_ms: u64,
+    ) -> Result<(usize, usize), String> {
+        let first = left.first().map_or(Offset::new(u64::MAX), |event| event.offset);
+        let left: HashSet<_> = left.iter().map(|event| event.offset).collect();
         let mut newer = HashMap::<Channel, Newer>::new();
-        let mut trimmed = 0;
+        let (mut trimmed, mut behind) = (0, 0);
         for (offset, known) in self.log.iter_mut().rev() {
+            if known.state != State::Kept {
+                continue;
+            }
             let its = newer.entry(known.channel.clone()).or_default();
-            if *offset < head && known.state == State::Kept {
-                let age = Duration::from_millis(now_ms.saturating_sub(known.logged_at_ms));
-                let retention = self.rules.of(&known.channel).retention;
-                let is_expired = retention.expires(age, 0, *its);
-                ensure(is_expired, || format!("{offset} was trimmed too early: {its:?}"))?;
+            let age = Duration::from_millis(now_ms.saturating_sub(known.logged_at_ms));
+            let retention = self.rules.of(&known.channel).retention;
+            known.has_expired |= retention.expires(age, 0, *its);
+            known.is_superseded |= retention.count == Some(1) && its.count > 0;
+            its.count += 1;
+            if !left.contains(offset) {
+                ensure(known.has_expired, || format!("{offset} was trimmed too early: {its:?}"))?;
                 known.state = State::Trimmed;
                 trimmed += 1;
+                behind += usize::from(*offset > first);
             }
-            its.count += u64::from(known.state == State::Kept);
         }
-        Ok(trimmed)
+        Ok((trimmed, behind))
     }
 
     /// The log was opened anew, and this was found. Tells how many events are lost.
@@ -127,6 +144,11 @@ impl Model {
                 continue;
             }
             let may_be_lost = known.durability < survives(end);
+            if known.has_expired && !may_be_lost {
+                // The crash came when it was just about to go.
+                known.state = State::Trimmed;
+                continue;
+            }
             ensure(may_be_lost, || format!("{} at {offset} is lost after {end:?}", known.id))?;
             known.state = State::Lost;
             lost += 1;
@@ -153,14 +175,32 @@ impl Model {
     }
 
     /// The first selected event behind one offset and up to another that a subscriber must hear of:
-    /// lost ones are nothing it could get.
+    /// lost ones are nothing it could get, and of trimmed ones up to `told_to` it knows.
     pub(crate) fn first_of(
         &self,
         selection: &Selection,
         after: Offset,
         through: Offset,
+        told_to: Offset,
     ) -> Option<Offset> {
-        self.find(selection, after, through, |state| state != State::Lost)
+        self.find(selection, after, through, |offset, known| match known.state {
+            State::Kept => true,
+            State::Lost => false,
+            State::Trimmed => {
+                let is_by_name =
+                    |pattern: &Pattern| pattern.channel() == Some(known.channel.clone());
+                let is_told = selection.patterns().iter().any(is_by_name) || !known.is_superseded;
+                offset > told_to && is_told
+            }
+        })
+    }
+
+    /// The last selected event that is gone.
+    pub(crate) fn last_trimmed(&self, selection: &Selection) -> Offset {
+        let is_it =
+            |known: &Known| known.state == State::Trimmed && selection.matches(&known.channel);
+        let last = self.log.iter().rev().find(|(_, known)| is_it(known));
+        last.map_or(Offset::START, |(offset, _)| *offset)
     }
 
     /// The same of what is still there, which no gap may pass over.
@@ -170,7 +210,7 @@ impl Model {
         after: Offset,
         through: Offset,
     ) -> Option<Offset> {
-        self.find(selection, after, through, |state| state == State::Kept)
+        self.find(selection, after, through, |_, known| known.state == State::Kept)
     }
 
     /// Whether a crash has lost anything.
@@ -188,13 +228,14 @@ impl Model {
         selection: &Selection,
         after: Offset,
         through: Offset,
-        is_wanted: impl Fn(State) -> bool,
+        is_wanted: impl Fn(Offset, &Known) -> bool,
     ) -> Option<Offset> {
         if through <= after {
             return None;
         }
         let mut range = self.log.range(after.next()..=through);
-        let found = range.find(|(_, it)| is_wanted(it.state) && selection.matches(&it.channel));
+        let is_it = |offset, it| is_wanted(offset, it) && selection.matches(&it.channel);
+        let found = range.find(|(offset, it)| is_it(**offset, *it));
         found.map(|(offset, _)| *offset)
     }
 
@@ -210,12 +251,17 @@ impl Model {
         ensure(!is_ephemeral, || format!("{} is logged", event.id()))?;
         if self.log.contains_key(&offset) {
             self.check_at(offset, event.id())?;
-            let is_lost = self.log[&offset].state == State::Lost;
+            // What looks lost may have been removed, and removing is not for good at once.
+            let known = &self.log[&offset];
+            let is_lost = known.state == State::Lost && !known.has_expired;
             return ensure(!is_lost, || format!("{} at {offset} has come back", event.id()));
         }
         let durability = self.rules.of(channel).durability;
         let (id, channel, state) = (event.id().to_owned(), channel.clone(), State::Kept);
-        self.log.insert(offset, Known { id, channel, logged_at_ms, durability, state });
+        let (has_expired, is_superseded) = (false, false);
+        let known =
+            Known { id, channel, logged_at_ms, durability, state, has_expired, is_superseded };
+        self.log.insert(offset, known);
         Ok(())
     }
 

@@ -91,11 +91,20 @@ impl Server {
     }
 }
 
-async fn read_all(store: &DiskStore) -> Result<Vec<LoggedEvent>, ReadError> {
+/// All that the log has.
+pub(crate) async fn read_all(store: &DiskStore) -> Result<Vec<LoggedEvent>, ReadError> {
     let selection = Selection::parse([">"]).expect("a legal pattern");
     let (events_max, bytes_max) = (usize::MAX, usize::MAX);
-    let read = Read { selection, after: Offset::START, events_max, bytes_max };
-    Ok(store.read(read).await?.events)
+    let mut read = Read { selection, after: Offset::START, events_max, bytes_max };
+    let mut events = Vec::new();
+    loop {
+        let page = store.read(read.clone()).await?;
+        events.extend(page.events);
+        read.after = page.read_to;
+        if page.reached_end {
+            return Ok(events);
+        }
+    }
 }
 
 const SESSIONS: SessionOptions = SessionOptions {

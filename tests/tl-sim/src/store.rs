@@ -11,6 +11,7 @@ use tl_store::{
 use tl_store_disk::DiskStore;
 
 use crate::model::ensure;
+use crate::server::read_all;
 use crate::world::{World, lock};
 
 /// The store on disk, which takes its time and tells the model what it did. Once its process is dead
@@ -73,7 +74,8 @@ impl SlowStore {
     async fn trim_slowly(&self, rules: &Rules, now_ms: u64) -> Result<(), TrimError> {
         self.pause().await;
         let trimmed = self.store.trim(rules, now_ms).await;
-        self.world.trimmed(self.store.bounds().head, now_ms);
+        let kept = read_all(&self.store).await;
+        self.world.trimmed(kept, now_ms);
         self.pause().await;
         trimmed
     }

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use fastrand::Rng;
 use tokio::sync::Notify;
 
-use tl_model::Offset;
+use tl_model::LoggedEvent;
+use tl_store::ReadError;
 
 use crate::Figures;
 use crate::client::Client;
@@ -82,11 +83,16 @@ impl World {
         Some(Client::new(self.clone(), accepted, random.fork()))
     }
 
-    /// The log begins here now.
-    pub(crate) fn trimmed(&self, head: Offset, now_ms: u64) {
-        let trimmed = lock(&self.model).trimmed(head, now_ms);
-        self.note(format_args!("store: trimmed to {head}, {trimmed:?}"));
-        self.count(|it| it.trimmed += trimmed.as_ref().copied().unwrap_or_default());
+    /// The log was trimmed, and this is left.
+    pub(crate) fn trimmed(&self, left: Result<Vec<LoggedEvent>, ReadError>, now_ms: u64) {
+        let left = left.map_err(|error| error.to_string());
+        let trimmed = left.and_then(|left: Vec<_>| lock(&self.model).trimmed(&left, now_ms));
+        self.note(format_args!("store: trimmed, {trimmed:?}"));
+        let (gone, behind) = trimmed.as_ref().copied().unwrap_or_default();
+        self.count(|it| {
+            it.trimmed += gone;
+            it.holes += behind;
+        });
         self.check("store", trimmed.map(drop));
     }
 }
