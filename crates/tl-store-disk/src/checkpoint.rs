@@ -2,7 +2,8 @@
 //! segment before it.
 //!
 //! ```text
-//! header    magic 8 │ first segment 8 │ last segment 8 │ generations 8 │ end 8 │ channels 8 │ length 8
+//! header    magic 8 │ first segment 8 │ last segment 8 │ generations 8 │ end 8 │ reserved to 8
+//!           │ channels 8 │ length 8
 //! channel   name length 1 │ name │ last 8 │ trimmed to 8 │ logged at 8 │ bytes 8 │ count 4
 //! ```
 //!
@@ -10,6 +11,7 @@
 //! the segments it names: when one of them has been dropped since, or filled anew, it is passed over.
 
 use std::io;
+use std::sync::Arc;
 
 use tl_model::Offset;
 
@@ -18,6 +20,7 @@ use crate::disk::Disk;
 use crate::heads::Head;
 use crate::index::Index;
 use crate::journal::SharedIndex;
+use crate::sealed::Sealed;
 
 /// The segments a checkpoint speaks of.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -30,18 +33,37 @@ pub(crate) struct Covered {
     pub(crate) generations: u64,
     /// Where the newest ends.
     pub(crate) end: Offset,
+    /// The highest `reserved to` of their batches.
+    pub(crate) reserved_to: Offset,
 }
 
 impl Covered {
-    /// What is covered of all these up to an end, which are given by number and generation, in order.
-    pub(crate) fn of(segments: impl IntoIterator<Item = (u64, u64)>, end: Offset) -> Option<Self> {
-        segments.into_iter().fold(None, |covered: Option<Self>, (number, generation)| {
-            let first = covered.map_or(number, |it| it.first);
-            let before = covered.map_or(0, |it| it.generations);
-            let generations = before.rotate_left(1) ^ generation ^ number.rotate_left(32);
-            Some(Self { first, last: number, generations, end })
+    /// What all of these cover, in order.
+    pub(crate) fn of(segments: &[Arc<Sealed>]) -> Option<Self> {
+        let (first, last) = (segments.first()?, segments.last()?);
+        let reserved_to = segments.iter().map(|segment| segment.reserved_to).max()?;
+        Some(Self {
+            first: first.number,
+            last: last.number,
+            generations: generations(segments.iter().map(|it| (it.number, it.generation))),
+            end: last.end,
+            reserved_to,
         })
     }
+
+    /// Whether these, given by number and generation, are all that is covered.
+    pub(crate) fn is_of(&self, segments: &[(u64, u64)]) -> bool {
+        let ends = |it: &(u64, u64)| it.0;
+        segments.first().map(ends) == Some(self.first)
+            && segments.last().map(ends) == Some(self.last)
+            && generations(segments.iter().copied()) == self.generations
+    }
+}
+
+fn generations(segments: impl Iterator<Item = (u64, u64)>) -> u64 {
+    segments.fold(0, |before: u64, (number, generation)| {
+        before.rotate_left(1) ^ generation ^ number.rotate_left(32)
+    })
 }
 
 /// A checkpoint that has been read, and is sound.
@@ -65,8 +87,9 @@ pub(crate) fn write(disk: &dyn Disk, index: &SharedIndex, covered: Covered) -> i
         channels += heads.len() as u64;
         start += HEADS_READ;
     }
-    let Covered { first, last, generations, end } = covered;
-    let numbers = [first, last, generations, end.get(), channels, content.len() as u64];
+    let Covered { first, last, generations, end, reserved_to } = covered;
+    let (end, reserved_to) = (end.get(), reserved_to.get());
+    let numbers = [first, last, generations, end, reserved_to, channels, content.len() as u64];
     content[..8].copy_from_slice(&MAGIC);
     for (field, number) in content[8..HEADER_BYTES].chunks_mut(8).zip(numbers) {
         field.copy_from_slice(&number.to_le_bytes());
@@ -92,6 +115,7 @@ impl Checkpoint {
             last: fields.u64()?,
             generations: fields.u64()?,
             end: Offset::new(fields.u64()?),
+            reserved_to: Offset::new(fields.u64()?),
         };
         let (channels, len) = (fields.u64()?, fields.u64()?);
         let content = blocks.read(0, len as usize)?;
@@ -150,6 +174,6 @@ impl<'a> Fields<'a> {
 
 const NAME: &str = "heads";
 const MAGIC: [u8; 8] = *b"TLhead\0\x02";
-const HEADER_BYTES: usize = 56;
+const HEADER_BYTES: usize = 64;
 /// Heads looked at under one lock: some hundred microseconds.
 const HEADS_READ: usize = 1_024;

@@ -147,7 +147,7 @@ impl<'a> Reader<'a> {
         let headers = covered.map(|number| self.sound_header(number));
         let headers = headers.map(|it| it.map(|it| (it.number, it.generation)));
         let Ok(headers) = headers.collect::<io::Result<Vec<_>>>() else { return };
-        if Covered::of(headers, checkpoint.covered.end) == Some(checkpoint.covered) {
+        if checkpoint.covered.is_of(&headers) {
             match checkpoint.load(self.index) {
                 Ok(()) => self.checkpoint = Some(checkpoint.covered),
                 Err(error) => {
@@ -239,7 +239,7 @@ impl<'a> Reader<'a> {
             // What is known of its channels is known already: publishing need not wait for it.
             return opened.or_else(|_| {
                 let end = if header.number == covered.last { None } else { self.end_of(header)? };
-                Ok(Sealed::without_index(header, file, end.unwrap_or(covered.end)))
+                Ok(Sealed::without_index(header, file, end.unwrap_or(covered.end), covered))
             });
         }
         let sealed = opened.or_else(|_| self.make_sealed(header))?;

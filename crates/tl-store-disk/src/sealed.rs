@@ -23,6 +23,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use tl_model::{Channel, Offset, Pattern, Selection};
 
 use crate::blocks::{Blocks, in_blocks, store, unsound};
+use crate::checkpoint::Covered;
 use crate::disk::{Disk, DiskFile, MemoryFile};
 use crate::format::SegmentHeader;
 use crate::scan::Segment;
@@ -132,10 +133,15 @@ impl Sealed {
     }
 
     /// A segment whose index is still to be [made anew](Self::make_anew). Until then whoever reads it is
-    /// told that it is unsound. Behind it must be a segment with batches, which know what it had reserved.
-    pub(crate) fn without_index(of: &SegmentHeader, file: Arc<dyn DiskFile>, end: Offset) -> Self {
+    /// told that it is unsound. Of what it had reserved the checkpoint it is covered by knows enough.
+    pub(crate) fn without_index(
+        of: &SegmentHeader,
+        file: Arc<dyn DiskFile>,
+        end: Offset,
+        covered: Covered,
+    ) -> Self {
         let SegmentHeader { number, generation, follows, .. } = *of;
-        let (first_number, reserved_to) = (of.first_number(), Offset::FIRST);
+        let (first_number, reserved_to) = (of.first_number(), covered.reserved_to);
         let index = RwLock::default();
         Self { number, first_number, generation, file, follows, end, reserved_to, index }
     }

@@ -213,9 +213,7 @@ impl Sealer {
     }
 
     fn covered(&self) -> Option<Covered> {
-        let sealed = self.index.read().sealed();
-        let end = sealed.last()?.end;
-        Covered::of(sealed.iter().map(|segment| (segment.number, segment.generation)), end)
+        Covered::of(&self.index.read().sealed())
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
