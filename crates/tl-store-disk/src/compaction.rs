@@ -15,13 +15,12 @@ use tl_model::{Channel, Epoch, Newer, Offset, Rules};
 
 use crate::blocks::unsound;
 use crate::disk::Disk;
-use crate::format::{
-    ALIGNMENT, BATCH_HEADER_BYTES, BatchHeader, Extent, SegmentHeader, SegmentKind, event_bytes,
-};
+use crate::format::{SegmentHeader, SegmentKind, event_bytes};
 use crate::retention::{Judge, Remains, Seen, is_latest_only};
 use crate::scan::{Record, Segment};
 use crate::sealed::Sealed;
 use crate::sealing::Sealer;
+use crate::sparse::{LeftRecord, NEW_SPARSE_NAME, SparseSegment};
 use crate::trimmed::Trimmed;
 
 /// Looks through the log again and again, a part at a time, for segments of which little is left.
@@ -229,12 +228,6 @@ struct Copied {
     reserved_to: Offset,
 }
 
-/// A record that is copied as it is.
-pub(crate) struct LeftRecord {
-    pub(crate) offset: Offset,
-    pub(crate) bytes: Vec<u8>,
-}
-
 impl<'a> Copying<'a> {
     fn new(judge: &'a Judge<'a>) -> Self {
         let (left, last, trimmed) = (Vec::new(), Vec::new(), Trimmed::default());
@@ -319,82 +312,11 @@ impl<'a> Copying<'a> {
     }
 }
 
-/// A sparse segment to be written.
-pub(crate) struct SparseSegment<'a, R> {
-    pub(crate) header: SegmentHeader,
-    pub(crate) end: Offset,
-    pub(crate) reserved_to: Offset,
-    pub(crate) trimmed: &'a Trimmed,
-    pub(crate) records: R,
-}
-
-impl<'r, R: Iterator<Item = &'r LeftRecord>> SparseSegment<'_, R> {
-    /// Writes the segment and its index, and reads it back.
-    pub(crate) fn write(self, disk: &dyn Disk) -> io::Result<Sealed> {
-        let (number, end) = (self.header.number, self.end);
-        let content = self.content();
-        let file = disk.create(NEW_SPARSE_NAME, 0)?;
-        file.write_at(&content, 0)?;
-        file.sync()?;
-        drop(content);
-        let segment = Segment::read_file(disk, NEW_SPARSE_NAME, number)?;
-        Sealed::make_of(disk, segment, end)
-    }
-
-    fn content(self) -> Vec<u8> {
-        let Self { header, end, reserved_to, trimmed, records } = self;
-        let mut out = Vec::new();
-        header.write_sparse(header.first_number(), trimmed, &mut out);
-        let new = |follows| OpenBatch { at: 0, count: 0, follows, last: follows };
-        let mut batch = new(header.follows).begin(&mut out);
-        for record in records {
-            if out.len() - batch.at > BATCH_BYTES {
-                let next = batch.last.next();
-                batch.finish(header.generation, next, reserved_to, &mut out);
-                batch = new(next).begin(&mut out);
-            }
-            out.extend_from_slice(&record.bytes);
-            batch.count += 1;
-            batch.last = record.offset;
-        }
-        batch.finish(header.generation, end, reserved_to, &mut out);
-        out
-    }
-}
-
-/// A batch that is being written.
-struct OpenBatch {
-    at: usize,
-    count: u32,
-    follows: Offset,
-    last: Offset,
-}
-
-impl OpenBatch {
-    fn begin(self, out: &mut Vec<u8>) -> Self {
-        let at = out.len();
-        out.resize(at + BATCH_HEADER_BYTES, 0);
-        Self { at, ..self }
-    }
-
-    fn finish(&self, generation: u64, end: Offset, reserved_to: Offset, out: &mut Vec<u8>) {
-        let length = (out.len() - self.at - BATCH_HEADER_BYTES) as u32;
-        let (count, follows, extent) = (self.count, self.follows, Extent::Sparse { end });
-        let durable_to = end;
-        let header =
-            BatchHeader { generation, length, count, follows, extent, durable_to, reserved_to };
-        out.resize(out.len().next_multiple_of(ALIGNMENT), 0);
-        header.write(&mut out[self.at..]);
-    }
-}
-
 /// The generation of a segment that is made of others: another one for other segments.
 fn mixed(generations: impl Iterator<Item = u64>) -> u64 {
     generations.fold(1, |mixed, generation| mixed.wrapping_mul(ODD) ^ generation.rotate_left(7))
 }
 
-/// The name of a sparse segment until it is whole.
-pub(crate) const NEW_SPARSE_NAME: &str = "sparse.new";
 /// Channels of segments that are looked at in one go: well below a second.
 const CHANNELS_LOOKED_AT_MAX: usize = 500_000;
 /// Segments whose remains are copied in one go: about what a busy server writes between two of them.
@@ -403,7 +325,5 @@ const SEGMENTS_COPIED_MAX: u64 = 16;
 const RUN_SEGMENTS_MAX: u64 = 8;
 /// What a sparse segment of no events and its index take.
 const MIN_FILE_BYTES: u64 = 8 * 1024;
-/// Bytes of a batch in a sparse segment, about.
-const BATCH_BYTES: usize = 1024 * 1024;
 /// Spreads what is multiplied by it over all bits.
 const ODD: u64 = 0x9e37_79b9_7f4a_7c15;

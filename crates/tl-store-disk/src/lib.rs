@@ -31,6 +31,7 @@ mod sealing;
 mod segments;
 #[cfg(feature = "simulation")]
 pub mod simulation;
+mod sparse;
 mod trimmed;
 mod trimming;
 mod workers;

@@ -11,7 +11,6 @@ use tl_model::{Epoch, Offset};
 
 use crate::blocks::unsound;
 use crate::checkpoint::{Checkpoint, Covered};
-use crate::compaction::NEW_SPARSE_NAME;
 use crate::disk::Disk;
 use crate::format::{BatchHeader, SEGMENT_HEADER_BYTES, SegmentHeader, SegmentKind};
 use crate::index::Index;
@@ -19,6 +18,7 @@ use crate::journal::{Active, Resume};
 use crate::scan::{Segment, read_header, standing};
 use crate::sealed::{Found, Sealed, index_number};
 use crate::segments::{segment_name, segment_number};
+use crate::sparse::NEW_SPARSE_NAME;
 
 /// Why a journal cannot be opened.
 #[derive(Debug, thiserror::Error)]

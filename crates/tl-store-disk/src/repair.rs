@@ -12,7 +12,6 @@ use bytes::Bytes;
 
 use tl_model::Offset;
 
-use crate::compaction::{LeftRecord, NEW_SPARSE_NAME, SparseSegment};
 use crate::directory::{Directory, DirectoryError};
 use crate::disk::{Disk, RealDisk};
 use crate::format::{BatchHeader, SegmentHeader, SegmentKind};
@@ -20,6 +19,7 @@ use crate::inspect::walk::{Walk, implied_header, walk};
 use crate::inspect::{Damage, DamageKind, Report, header_of, inspect_held, list};
 use crate::scan::{Segment, later_headers, standing};
 use crate::segments::segment_name;
+use crate::sparse::{LeftRecord, NEW_SPARSE_NAME, SparseSegment};
 use crate::trimmed::Trimmed;
 
 /// What a repair has done.

@@ -11,12 +11,13 @@ use tokio::time::Instant;
 use tl_model::Rules;
 
 use crate::checkpoint::{self, Covered};
-use crate::compaction::{NEW_SPARSE_NAME, Replacement};
+use crate::compaction::Replacement;
 use crate::disk::Disk;
 use crate::journal::SharedIndex;
 use crate::retention::Judge;
 use crate::sealed::{Sealed, index_name};
 use crate::segments::{Spares, segment_name};
+use crate::sparse::NEW_SPARSE_NAME;
 
 /// Makes index files and checkpoints.
 pub(crate) struct Sealer {
