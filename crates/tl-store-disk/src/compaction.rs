@@ -11,14 +11,14 @@ use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::Arc;
 
-use tl_model::{Channel, Epoch, Newer, Offset, Rules};
+use tl_model::{Epoch, Offset, Rules};
 
 use crate::blocks::unsound;
 use crate::disk::Disk;
-use crate::format::{SegmentHeader, SegmentKind, event_bytes};
-use crate::retention::{Judge, Remains, Seen, is_latest_only};
-use crate::scan::{Record, Segment};
-use crate::sealed::Sealed;
+use crate::format::{SegmentHeader, SegmentKind, event_bytes, read_record_header};
+use crate::retention::{Judge, Remains, Seen, Share, is_latest_only};
+use crate::scan::read_header;
+use crate::sealed::{Found, Sealed};
 use crate::sealing::Sealer;
 use crate::sparse::{LeftRecord, NEW_SPARSE_NAME, SparseSegment};
 use crate::trimmed::Trimmed;
@@ -57,7 +57,7 @@ pub(crate) struct Replacement {
     pub(crate) sealed: Sealed,
     /// The numbers of the segments it stands for.
     pub(crate) numbers: Vec<u64>,
-    pub(crate) gone: HashMap<Channel, Gone>,
+    pub(crate) gone: HashMap<String, Gone>,
     pub(crate) trimmed: Trimmed,
 }
 
@@ -102,8 +102,8 @@ impl Compaction {
     /// Puts a sparse segment in the place of those it stands for.
     pub(crate) fn put(&mut self, site: &Site, replacement: Replacement) -> io::Result<()> {
         for (channel, gone) in &replacement.gone {
-            let bytes = event_bytes(gone.bytes, u64::from(gone.count), channel.as_str());
-            self.seen.forget(channel.as_str(), u64::from(gone.count), bytes);
+            let bytes = event_bytes(gone.bytes, u64::from(gone.count), channel);
+            self.seen.forget(channel, u64::from(gone.count), bytes);
         }
         site.sealer.replace(replacement)
     }
@@ -184,9 +184,9 @@ fn replacement(site: &Site, judge: &Judge<'_>, run: &Run) -> io::Result<Replacem
     };
     let mut copying = Copying::new(judge);
     for remains in run.segments.iter().rev() {
-        copying.look_through(&*site.disk, remains)?;
+        copying.look_through(remains)?;
     }
-    let Copied { left, gone, trimmed, reserved_to } = copying.finish();
+    let Copied { left, gone, trimmed, reserved_to } = copying.finish()?;
     let sources = run.segments.iter().map(|it| it.segment.generation);
     let new = SparseSegment {
         header: SegmentHeader {
@@ -206,16 +206,16 @@ fn replacement(site: &Site, judge: &Judge<'_>, run: &Run) -> io::Result<Replacem
     Ok(Replacement { sealed, numbers, gone, trimmed })
 }
 
-/// What of some segments is copied. They are looked through from the last one to the first, and each from
-/// its end, as what comes later decides what is kept.
+/// What of some segments is copied. They are looked through from the last one to the first, and the events
+/// of a channel from its last one, as what comes later decides what is kept.
 struct Copying<'a> {
     judge: &'a Judge<'a>,
     /// Channels that have had an expired event, so that nothing before it is kept either.
-    expired: HashSet<Channel>,
+    expired: HashSet<String>,
     left: Vec<LeftRecord>,
     /// The last events of channels, where they have expired.
-    last: Vec<(Record, LeftRecord)>,
-    gone: HashMap<Channel, Gone>,
+    last: Vec<LastEvent>,
+    gone: HashMap<String, Gone>,
     trimmed: Trimmed,
     reserved_to: Offset,
 }
@@ -223,9 +223,16 @@ struct Copying<'a> {
 /// What is copied, and what is not.
 struct Copied {
     left: Vec<LeftRecord>,
-    gone: HashMap<Channel, Gone>,
+    gone: HashMap<String, Gone>,
     trimmed: Trimmed,
     reserved_to: Offset,
+}
+
+/// An event that is the last one of its channel.
+struct LastEvent {
+    channel: String,
+    segment: Arc<Sealed>,
+    found: Found,
 }
 
 impl<'a> Copying<'a> {
@@ -235,80 +242,116 @@ impl<'a> Copying<'a> {
         Self { judge, expired, left, last, gone, trimmed, reserved_to }
     }
 
-    fn look_through(&mut self, disk: &dyn Disk, remains: &Remains) -> io::Result<()> {
-        let segment = Segment::read(disk, remains.segment.number)?;
-        let header = segment.header().filter(|it| it.generation == remains.segment.generation);
-        let header = header.ok_or_else(|| unsound("a segment is not the one it was"))?;
-        let mut batches = segment.batches(&header);
-        let mut records = Vec::new();
-        for (position, batch) in batches.by_ref() {
-            records.extend(segment.records(position, &batch));
+    fn look_through(&mut self, remains: &Remains) -> io::Result<()> {
+        let segment = &remains.segment;
+        let (_, trimmed) =
+            read_header(&*segment.file)?.ok_or_else(|| unsound("a segment has no header"))?;
+        let places = self.judge.mend(segment, segment.places_by_channel())?;
+        let places = places.ok_or_else(|| unsound("an index was unsound and is mended"))?;
+        for share in &remains.expired {
+            self.lose(share, &places.of(&share.entry)?, segment);
         }
-        if batches.end != remains.segment.end {
-            return Err(unsound("a segment does not end where it ended"));
+        let mut bytes = Vec::new();
+        if !remains.left.is_empty() {
+            bytes.resize(segment.file.size()? as usize, 0);
+            segment.file.read_at(&mut bytes, 0)?;
         }
-        let mut newer = remains.newer.clone();
-        for record in records.into_iter().rev() {
-            let bytes = segment.record_bytes(&record);
-            let copied = || LeftRecord { offset: record.offset, bytes: bytes.to_vec() };
-            if self.is_left(&record, newer.get_mut(record.channel.as_str())) {
-                self.left.push(copied());
-            } else if self.judge.is_last(&record.channel, record.offset) {
-                let copied = copied();
-                self.last.push((record, copied));
-            } else {
-                self.lose(&record);
-            }
+        for share in &remains.left {
+            self.divide(share, &places.of(&share.entry)?, segment, &bytes)?;
         }
-        self.reserved_to = self.reserved_to.max(remains.segment.reserved_to);
-        self.trimmed.merge(&segment.trimmed().ok_or_else(|| unsound("a header makes no sense"))?);
+        self.reserved_to = self.reserved_to.max(segment.reserved_to);
+        self.trimmed.merge(&trimmed);
         Ok(())
+    }
+
+    /// Copies what is left of a channel.
+    fn divide(
+        &mut self,
+        share: &Share,
+        events: &[Found],
+        segment: &Arc<Sealed>,
+        bytes: &[u8],
+    ) -> io::Result<()> {
+        let mut newer = share.newer;
+        let mut first = events.len();
+        for found in events.iter().rev() {
+            let (record, logged_at_ms) = record_at(bytes, found)?;
+            let its_bytes = event_bytes(u64::from(found.length), 1, &share.entry.name);
+            let age = self.judge.age(logged_at_ms);
+            let is_behind_expired = self.expired.contains(&share.entry.name);
+            if is_behind_expired || share.retention.expires(age, its_bytes, newer) {
+                break;
+            }
+            first -= 1;
+            newer.count += 1;
+            newer.bytes += its_bytes;
+            self.left.push(LeftRecord { offset: found.offset, bytes: record.to_vec() });
+        }
+        self.lose(share, &events[..first], segment);
+        Ok(())
+    }
+
+    /// Gives up events of a channel.
+    fn lose(&mut self, share: &Share, events: &[Found], segment: &Arc<Sealed>) {
+        let channel = &share.entry.name;
+        let Some((newest, older)) = events.split_last() else { return };
+        self.expired.insert(channel.clone());
+        let events = match self.judge.is_last(channel, newest.offset) {
+            false => events,
+            true => {
+                let (channel, segment) = (channel.clone(), segment.clone());
+                self.last.push(LastEvent { channel, segment, found: *newest });
+                older
+            }
+        };
+        // A stored value that was replaced is missed by nobody who asks for many of them.
+        let is_missed = !is_latest_only(&share.retention);
+        self.count(channel, events, is_missed);
+    }
+
+    fn count(&mut self, channel: &str, events: &[Found], is_missed: bool) {
+        let Some(last) = events.last().map(|found| found.offset) else { return };
+        if is_missed {
+            self.trimmed.note(channel, last);
+        }
+        let gone = self.gone.entry(channel.to_owned()).or_default();
+        gone.count += events.len() as u32;
+        gone.bytes += events.iter().map(|found| u64::from(found.length)).sum::<u64>();
+        gone.last = gone.last.max(last);
     }
 
     /// What is left, in order. The last event of a channel is kept with it while any other of the channel
     /// is: only it tells what came before it, and the next one what came before that.
-    fn finish(mut self) -> Copied {
-        for (record, copied) in std::mem::take(&mut self.last) {
-            let gone = self.gone.get(&record.channel).map_or(0, |gone| gone.count);
-            match self.judge.kept(&record.channel) > u64::from(gone) + 1 {
-                true => self.left.push(copied),
-                false => self.lose(&record),
+    fn finish(mut self) -> io::Result<Copied> {
+        for LastEvent { channel, segment, found } in std::mem::take(&mut self.last) {
+            let gone = self.gone.get(&channel).map_or(0, |gone| gone.count);
+            if self.judge.kept(&channel) > u64::from(gone) + 1 {
+                let mut bytes = vec![0; found.length as usize];
+                segment.file.read_at(&mut bytes, u64::from(found.position))?;
+                record_at(&bytes, &Found { position: 0, ..found })?;
+                self.left.push(LeftRecord { offset: found.offset, bytes });
+            } else {
+                self.count(&channel, &[found], true);
             }
         }
         self.left.sort_unstable_by_key(|record| record.offset);
         let Self { left, gone, trimmed, reserved_to, .. } = self;
-        Copied { left, gone, trimmed, reserved_to }
+        Ok(Copied { left, gone, trimmed, reserved_to })
     }
+}
 
-    /// Whether a record is kept. `newer` is what its channel has behind it, if any of that is.
-    fn is_left(&mut self, record: &Record, newer: Option<&mut Newer>) -> bool {
-        let retention = self.judge.retention(&record.channel);
-        let bytes = event_bytes(u64::from(record.length), 1, record.channel.as_str());
-        let age = self.judge.age(record.logged_at_ms);
-        if let Some(newer) = newer
-            && !self.expired.contains(&record.channel)
-            && !retention.expires(age, bytes, *newer)
+/// The record at a place, which must be the one that was written there, and when it was logged.
+fn record_at<'b>(segment: &'b [u8], found: &Found) -> io::Result<(&'b [u8], u64)> {
+    let start = found.position as usize;
+    let record = segment.get(start..start + found.length as usize);
+    let header = record.and_then(read_record_header);
+    match record.zip(header) {
+        Some((record, (header, length)))
+            if header.offset == found.offset && length == record.len() =>
         {
-            newer.count += 1;
-            newer.bytes += bytes;
-            return true;
+            Ok((record, header.logged_at_ms))
         }
-        self.expired.insert(record.channel.clone());
-        false
-    }
-
-    fn lose(&mut self, record: &Record) {
-        let retention = self.judge.retention(&record.channel);
-        // A stored value that was replaced is missed by nobody who asks for many of them.
-        let is_superseded =
-            is_latest_only(&retention) && !self.judge.is_last(&record.channel, record.offset);
-        if !is_superseded {
-            self.trimmed.note(record.channel.as_str(), record.offset);
-        }
-        let gone = self.gone.entry(record.channel.clone()).or_default();
-        gone.count += 1;
-        gone.bytes += u64::from(record.length);
-        gone.last = gone.last.max(record.offset);
+        _ => Err(io::Error::other(format!("the log is damaged at offset {}", found.offset))),
     }
 }
 

@@ -29,10 +29,20 @@ pub(crate) struct Seen(HashMap<String, Newer>);
 /// What is left of a segment.
 pub(crate) struct Remains {
     pub(crate) segment: Arc<Sealed>,
-    /// What the channels that have something left here have in later segments.
-    pub(crate) newer: HashMap<String, Newer>,
+    /// Channels of whose events here the last at least is left.
+    pub(crate) left: Vec<Share>,
+    /// Channels all of whose events here have expired.
+    pub(crate) expired: Vec<Share>,
     /// Bytes of the records that are left, at the most.
     pub(crate) bytes: u64,
+}
+
+/// What a segment has of a channel, and what decides how much of it is kept.
+pub(crate) struct Share {
+    pub(crate) entry: ChannelEntry,
+    pub(crate) retention: Retention,
+    /// What the channel has in later segments.
+    pub(crate) newer: Newer,
 }
 
 impl Seen {
@@ -84,13 +94,16 @@ impl Judge<'_> {
     }
 
     fn try_remains(&self, segment: &Arc<Sealed>, seen: &mut Seen) -> io::Result<Remains> {
-        let mut remains = Remains { segment: segment.clone(), newer: HashMap::new(), bytes: 0 };
+        let (left, expired) = (Vec::new(), Vec::new());
+        let mut remains = Remains { segment: segment.clone(), left, expired, bytes: 0 };
         for entries in segment.channels() {
             for entry in entries? {
                 let (retention, newer) = self.place(&entry, seen)?;
-                if !self.has_expired(segment, &entry, &retention, newer)? {
+                if self.has_expired(segment, &entry, &retention, newer)? {
+                    remains.expired.push(Share { entry, retention, newer });
+                } else {
                     remains.bytes += left_bytes(&entry, &retention, newer);
-                    remains.newer.insert(entry.name, newer);
+                    remains.left.push(Share { entry, retention, newer });
                 }
             }
         }
@@ -98,18 +111,13 @@ impl Judge<'_> {
     }
 
     /// Whether an event is the last one of its channel.
-    pub(crate) fn is_last(&self, channel: &Channel, offset: Offset) -> bool {
-        self.index.read().kept(channel.as_str()).is_some_and(|head| head.last == offset)
+    pub(crate) fn is_last(&self, channel: &str, offset: Offset) -> bool {
+        self.index.read().kept(channel).is_some_and(|head| head.last == offset)
     }
 
     /// How many events of a channel are there.
-    pub(crate) fn kept(&self, channel: &Channel) -> u64 {
-        self.index.read().kept(channel.as_str()).map_or(0, |head| u64::from(head.count))
-    }
-
-    /// How long events of a channel are kept.
-    pub(crate) fn retention(&self, channel: &Channel) -> Retention {
-        self.rules.of(channel).retention
+    pub(crate) fn kept(&self, channel: &str) -> u64 {
+        self.index.read().kept(channel).map_or(0, |head| u64::from(head.count))
     }
 
     /// How old an event is.
@@ -118,7 +126,11 @@ impl Judge<'_> {
     }
 
     /// Makes the index of a segment anew if it proved to be unsound. It is looked at again the next time.
-    fn mend<T>(&self, segment: &Sealed, looked_at: io::Result<T>) -> io::Result<Option<T>> {
+    pub(crate) fn mend<T>(
+        &self,
+        segment: &Sealed,
+        looked_at: io::Result<T>,
+    ) -> io::Result<Option<T>> {
         match looked_at {
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
                 segment.make_anew(self.disk).map(|()| None)
@@ -142,7 +154,7 @@ impl Judge<'_> {
     /// What holds for a channel, and what it has behind its last event in a segment.
     fn place(&self, entry: &ChannelEntry, seen: &mut Seen) -> io::Result<(Retention, Newer)> {
         let channel = Channel::parse(&entry.name).map_err(io::Error::other)?;
-        let retention = self.retention(&channel);
+        let retention = self.rules.of(&channel).retention;
         if retention.count.is_none() && retention.bytes.is_none() {
             return Ok((retention, Newer::default()));
         }

@@ -69,6 +69,23 @@ pub(crate) struct ChannelEntry {
     postings: Range<u32>,
 }
 
+/// The places of all events of a segment.
+pub(crate) struct ByChannel {
+    places: Vec<Found>,
+    postings: Vec<u32>,
+}
+
+impl ByChannel {
+    /// Those of one channel, in order.
+    pub(crate) fn of(&self, entry: &ChannelEntry) -> io::Result<Vec<Found>> {
+        let postings =
+            self.postings.get(entry.postings.start as usize..entry.postings.end as usize);
+        let place = |number: &u32| self.places.get(*number as usize).copied();
+        let places = postings.and_then(|postings| postings.iter().map(place).collect());
+        places.ok_or_else(|| unsound("a channel has events that are not there"))
+    }
+}
+
 impl ChannelEntry {
     /// How many events.
     pub(crate) fn count(&self) -> u32 {
@@ -198,6 +215,15 @@ impl Sealed {
     pub(crate) fn places_from(&self, number: u32) -> io::Result<Vec<Found>> {
         let count = self.index()?.sections.events.saturating_sub(number).min(PLACES_READ);
         self.places(number, count)
+    }
+
+    /// The places of all events, to be looked up by channel.
+    pub(crate) fn places_by_channel(&self) -> io::Result<ByChannel> {
+        let events = self.index()?.sections.events;
+        Ok(ByChannel {
+            places: self.places(0, events)?,
+            postings: self.postings(0..events)?.collect(),
+        })
     }
 
     /// Where the last event of a channel is.

@@ -153,7 +153,7 @@ impl Sealer {
         for some in gone.chunks(CHANNELS_FORGOTTEN) {
             let mut index = self.index.write();
             for (channel, it) in some {
-                index.forget(channel.as_str(), it.count, it.bytes, it.last);
+                index.forget(channel, it.count, it.bytes, it.last);
             }
         }
         state.since_checkpoint += sealed.file.size()?;
