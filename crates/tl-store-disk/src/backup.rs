@@ -1,7 +1,7 @@
 //! A copy of a store that a server may be using.
 //!
 //! Nothing is locked and nobody waits. Segments are copied in order, each up to where its last whole
-//! batch ends, so the copy is a beginning of the log at every moment. All but the last one do not
+//! batch ends, so the copy is a beginning of the log, once it is made. All but the last one do not
 //! change any more, but the server may trim them and use their files again: a file is read through
 //! one handle, and what was read counts only if its header is the same before and after.
 
@@ -147,7 +147,8 @@ impl Copying<'_> {
 
     fn pass(&mut self) -> Result<Outcome, BackupError> {
         let (numbers, _) = list(&self.source).map_err(at(&self.source))?;
-        let segments = standing(&numbers, |number| Ok(header_of(&self.source, number)));
+        let header_of = |number| Ok(header_of(&self.source, number));
+        let segments = standing(self.target.epoch, &numbers, header_of);
         let segments = segments.map_err(at(&self.source))?;
         if let Some(pair) = segments.windows(2).find(|pair| pair[0].1 + 1 != pair[1].0) {
             return Ok(Outcome::Suspect(suspicion(pair[0].1 + 1, 0, DamageKind::Missing)));

@@ -101,11 +101,11 @@ impl Compaction {
 
     /// Puts a sparse segment in the place of those it stands for.
     pub(crate) fn put(&mut self, site: &Site, replacement: Replacement) -> io::Result<()> {
-        for (channel, gone) in &replacement.gone {
-            let bytes = event_bytes(gone.bytes, u64::from(gone.count), channel);
-            self.seen.forget(channel, u64::from(gone.count), bytes);
+        for (channel, gone) in site.sealer.replace(replacement)? {
+            let bytes = event_bytes(gone.bytes, u64::from(gone.count), &channel);
+            self.seen.forget(&channel, u64::from(gone.count), bytes);
         }
-        site.sealer.replace(replacement)
+        Ok(())
     }
 
     fn try_find(
@@ -128,16 +128,15 @@ impl Compaction {
             budget.channels = budget.channels.saturating_sub(segment.channel_count());
             self.next = segment.number + 1;
             let run = self.run.offer(remains, site.segment_bytes);
-            if let Some(run) = run.filter(|run| run.can_be_compacted(site)) {
-                budget.bytes = budget.bytes.saturating_sub(run.bytes);
-                return replacement(site, judge, &run).map(Some);
+            if let Some(found) = run.and_then(|run| run.compact(site, judge, budget)) {
+                return Ok(Some(found));
             }
         }
+        // The next pass begins the next time.
         let run = std::mem::take(self).run;
-        match run.can_be_compacted(site) {
-            true => replacement(site, judge, &run).map(Some),
-            false => Ok(None),
-        }
+        let found = run.compact(site, judge, budget);
+        budget.channels = 0;
+        Ok(found)
     }
 }
 
@@ -146,6 +145,7 @@ impl Budget {
         Self { channels: CHANNELS_LOOKED_AT_MAX, bytes: segment_bytes * SEGMENTS_COPIED_MAX }
     }
 
+    /// Whether nothing more is to be done this time.
     fn is_used_up(&self) -> bool {
         self.channels == 0 || self.bytes == 0
     }
@@ -169,11 +169,25 @@ impl Run {
         before
     }
 
-    /// Whether no more is copied than is given back, and nothing of it is gone.
+    /// Copies what is left, if that is worth it. What cannot be read stays as it is, and is told; the
+    /// others go on.
+    fn compact(&self, site: &Site, judge: &Judge<'_>, budget: &mut Budget) -> Option<Replacement> {
+        if !self.can_be_compacted(site) {
+            return None;
+        }
+        budget.bytes = budget.bytes.saturating_sub(self.bytes);
+        let replacement = replacement(site, judge, self).inspect_err(|error| {
+            let last = self.segments.last().map(|it| it.segment.number);
+            tracing::error!(%error, last, "segments of which little is left stay for now");
+        });
+        replacement.ok()
+    }
+
+    /// Whether no more is written than is given back, and all of it is still there.
     fn can_be_compacted(&self, site: &Site) -> bool {
         let segments: Vec<_> = self.segments.iter().map(|it| &it.segment).collect();
-        let cost = self.left + MIN_FILE_BYTES;
-        !segments.is_empty() && cost * 2 <= self.bytes && site.sealer.holds(&segments)
+        let cost = self.left + MIN_FILE_BYTES + site.sealer.checkpoint_bytes();
+        !segments.is_empty() && self.left + cost <= self.bytes && site.sealer.holds(&segments)
     }
 }
 
@@ -199,7 +213,7 @@ fn replacement(site: &Site, judge: &Judge<'_>, run: &Run) -> io::Result<Replacem
         end: last.segment.end,
         reserved_to,
         trimmed: &trimmed,
-        records: left.iter(),
+        records: left,
     };
     let sealed = new.write(&*site.disk).inspect_err(|_| drop(site.disk.remove(NEW_SPARSE_NAME)))?;
     let numbers = run.segments.iter().map(|it| it.segment.number).collect();

@@ -220,6 +220,11 @@ impl BatchHeader {
         })
     }
 
+    /// Whether it has all offsets from its first one on.
+    pub(crate) fn is_dense(&self) -> bool {
+        matches!(self.extent, Extent::Dense { .. })
+    }
+
     /// Where the next batch begins, counted from the beginning of this one.
     pub(crate) fn span(&self) -> usize {
         (BATCH_HEADER_BYTES + self.length as usize).next_multiple_of(ALIGNMENT)

@@ -87,13 +87,14 @@ impl Index {
     ///
     /// A channel that is not known may have been forgotten with all its events, so its first event
     /// names the end of what was trimmed as the one before it: readers are told of a gap rather than
-    /// of none.
+    /// of none. So does the first event of any channel behind what was lost.
     pub(crate) fn link(&mut self, channel: &Channel) -> (ChannelId, Offset) {
         let unknown = self.missing_to(channel.as_str());
         let id = self.heads.find_or_add(channel.as_str(), unknown);
+        let lost = self.trimmed.lost();
         let head = self.heads.head_mut(id);
         head.is_linked = true;
-        (id, head.last)
+        (id, head.last.max(lost))
     }
 
     /// Adds an event behind all others.

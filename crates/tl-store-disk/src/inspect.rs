@@ -19,7 +19,7 @@ use tl_model::{Epoch, Offset};
 pub use report::{ChannelReport, Damage, DamageKind, Report, Torn};
 
 use crate::directory::{Directory, DirectoryError};
-use crate::format::{SEGMENT_HEADER_BYTES, SPARSE_HEADER_BYTES, SegmentHeader, SegmentKind};
+use crate::format::{SEGMENT_HEADER_BYTES, SPARSE_HEADER_BYTES, SegmentHeader};
 use crate::scan::{standing, synced_to};
 use crate::segments::{segment_name, segment_number};
 use walk::{events, implied_header, walk};
@@ -50,7 +50,8 @@ pub(crate) fn inspect_held(directory: &Directory) -> io::Result<Report> {
     let mut pass = Pass::new(directory.epoch);
     let (numbers, disk_bytes) = list(&directory.journal)?;
     pass.report.disk_bytes = disk_bytes;
-    let segments = standing(&numbers, |number| Ok(header_of(&directory.journal, number)))?;
+    let header_of = |number| Ok(header_of(&directory.journal, number));
+    let segments = standing(directory.epoch, &numbers, header_of)?;
     for &(_, number) in &segments {
         let is_last = segments.last().is_some_and(|(_, last)| *last == number);
         match fs::read(directory.journal.join(segment_name(number))) {
@@ -127,9 +128,8 @@ impl Pass {
     /// The first batch may tell what the damaged header of its segment said.
     fn take_without_header(&mut self, number: u64, segment: &Bytes, is_last: bool) {
         let (epoch, follows) = (self.report.epoch, self.end());
-        let kind = SegmentKind::Dense;
-        let like = SegmentHeader { epoch, number, generation: 0, follows, kind };
-        match implied_header(segment, like).filter(|it| it.follows >= follows) {
+        let first = self.number.map_or(number, |before| before + 1);
+        match implied_header(segment, epoch, first..=number).filter(|it| it.follows >= follows) {
             None => self.lose(number, DamageKind::Header),
             Some(header) => {
                 self.begin(&header);
@@ -174,6 +174,10 @@ impl Pass {
             self.damage(number, it.position, it.offsets, DamageKind::Batch);
             // The next segment knows exactly how far it reaches.
             self.open = reaches_end.then_some(self.report.damage.len() - 1);
+        }
+        let lost = header.trimmed(segment).map_or(Offset::START, |trimmed| trimmed.lost());
+        if is_last && lost >= walk.end {
+            self.damage(number, walk.position, walk.end..lost.next(), DamageKind::Batch);
         }
         if walk.is_torn && is_last {
             let (segment, position) = (segment_name(number), walk.position as u64);

@@ -75,7 +75,7 @@ pub struct DiskStore {
     workers: Workers,
     writer: Writer,
     // Released last, after the writer has ended.
-    _directory: Option<Directory>,
+    directory: Option<Arc<Directory>>,
 }
 
 /// How a store is kept.
@@ -119,7 +119,7 @@ impl DiskStore {
         let epoch = directory.epoch;
         let generations = Box::new(random);
         let store = Self::open_on(disk, epoch, options.segment_bytes, generations)?;
-        Ok(Self { _directory: Some(directory), ..store })
+        Ok(Self { directory: Some(Arc::new(directory)), ..store })
     }
 
     /// Opens the journal on any disk. `generations` draws random numbers.
@@ -153,8 +153,8 @@ impl DiskStore {
         let journal = Journal::new(parts, resume);
         let writer = Writer::start(workers, journal, sealer.clone());
         let writer = writer.map_err(RecoveryError::Io)?;
-        let (compaction, _directory) = (Arc::default(), None);
-        Ok(Self { epoch, index, searches, sealer, compaction, site, workers, writer, _directory })
+        let (compaction, directory) = (Arc::default(), None);
+        Ok(Self { epoch, index, searches, sealer, compaction, site, workers, writer, directory })
     }
 }
 

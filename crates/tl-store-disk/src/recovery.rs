@@ -63,8 +63,7 @@ pub(crate) fn recover(
     let mut numbers: Vec<u64> = names.iter().filter_map(|it| segment_number(it)).collect();
     numbers.sort_unstable();
     let header_of = |number| Ok(read_header(&*disk.open(&segment_name(number))?)?.map(|it| it.0));
-    let segments = standing(&numbers, header_of)?;
-    remove_leftovers(disk, &names, &segments);
+    let segments = standing(epoch, &numbers, header_of)?;
     let mut reader = Reader::new(disk, epoch, index, &segments);
     reader.take_checkpoint();
     let mut active = None;
@@ -85,6 +84,8 @@ pub(crate) fn recover(
         }
     }
     let (end, reserved_to) = (reader.end(), reader.reserved_to);
+    // Nothing is removed of a log that is refused.
+    remove_leftovers(disk, &names, &segments);
     Ok(Resume { active, next_number, end, reserved_to, checkpoint: reader.checkpoint })
 }
 
@@ -256,6 +257,9 @@ impl<'a> Reader<'a> {
         if header.kind != SegmentKind::Dense {
             let segment = Segment::read(self.disk, header.number)?;
             let end = segment.batches(header).last().map_or(header.follows, |(_, it)| it.end());
+            if segment.is_cut(end) {
+                return Err(unsound("it does not end where it ended"));
+            }
             return Sealed::make_of(self.disk, segment, end);
         }
         let end = self.end_of(header)?;
@@ -290,7 +294,8 @@ impl<'a> Reader<'a> {
         self.reached = Some((segment.number, position as u64));
         let later: Vec<_> = segment.later_headers(position, header.generation).collect();
         // A segment is synced before the next is begun, so only the last can have a torn end.
-        if later.iter().any(|batch| !is_last || batch.durable_to > end) {
+        let is_torn = later.iter().any(|batch| !is_last || batch.durable_to > end);
+        if is_torn || segment.is_cut(end) {
             return Err(damage(segment.number, position as u64, end));
         }
         if !is_last || self.is_full(header) {

@@ -94,33 +94,35 @@ impl<'a> Repairing<'a> {
         let disk = RealDisk::new(held.journal.clone(), 0);
         let mut repairing = Self { held, kept, disk, segments: Vec::new() };
         let (numbers, _) = list(&held.journal)?;
-        let segments = standing(&numbers, |number| Ok(header_of(&held.journal, number)))?;
-        for (first, number) in segments {
-            let before = repairing.segments.last().map_or(first, |before| before.number + 1);
-            if before < first {
-                repairing.segments.push(Found::missing(before, first - 1));
-            }
+        let header_of = |number| Ok(header_of(&held.journal, number));
+        for (first, number) in standing(held.epoch, &numbers, header_of)? {
+            let next = repairing.segments.last().map_or(first, |before| before.number + 1);
             let is_damaged = damage.iter().any(|it| it.segment == segment_name(number));
-            let found = repairing.look_at(first, number)?;
-            repairing.segments.push(Found { is_damaged, ..found });
+            let found = repairing.look_at(next, first, number, is_damaged)?;
+            if next < found.first {
+                repairing.segments.push(Found::missing(next, found.first - 1));
+            }
+            repairing.segments.push(found);
         }
         Ok(repairing)
     }
 
-    fn look_at(&self, first: u64, number: u64) -> io::Result<Found> {
+    /// Looks at a segment behind which the others so far end before `next`.
+    fn look_at(&self, next: u64, first: u64, number: u64, is_damaged: bool) -> io::Result<Found> {
         let bytes = Bytes::from(fs::read(self.path(number))?);
         let sound = SegmentHeader::read(&bytes).filter(|header| header.number == number);
-        let Some(header) = sound.or_else(|| self.implied(number, &bytes)) else {
-            return Ok(Found { first, ..Found::missing(number, number) });
-        };
-        let end = Some(walk(&bytes, &header, true).end);
-        Ok(Found { first, number, header: Some(header), end, is_damaged: false })
+        // One that was never begun holds what an earlier use of its file left behind.
+        let implied = || is_damaged.then(|| self.implied(next, number, &bytes)).flatten();
+        let header = sound.or_else(implied);
+        let first = header.map_or(first, |header| header.first_number());
+        let end = header.map(|header| walk(&bytes, &header, true).end);
+        Ok(Found { first, number, header, end, is_damaged })
     }
 
-    fn implied(&self, number: u64, bytes: &[u8]) -> Option<SegmentHeader> {
-        let (epoch, follows) = (self.held.epoch, Offset::FIRST);
-        let kind = SegmentKind::Dense;
-        implied_header(bytes, SegmentHeader { epoch, number, generation: 0, follows, kind })
+    fn implied(&self, next: u64, number: u64, bytes: &[u8]) -> Option<SegmentHeader> {
+        let follows = self.segments.iter().rev().find_map(|before| before.end);
+        let follows = follows.unwrap_or(Offset::FIRST);
+        implied_header(bytes, self.held.epoch, next..=number).filter(|it| it.follows >= follows)
     }
 
     fn repair(&self) -> io::Result<()> {
@@ -141,7 +143,8 @@ impl<'a> Repairing<'a> {
     fn replace(&self, found: &Found, follows: Offset, next: Option<Offset>) -> io::Result<Offset> {
         let (records, mut trimmed, reached) = self.whole(found)?;
         // How much a lost end of the log held nobody can tell.
-        let end = next.unwrap_or(reached.max(follows).plus(LOST_OFFSETS_MAX)).max(follows);
+        let known = reached.max(follows).max(trimmed.lost());
+        let end = next.unwrap_or(known.plus(LOST_OFFSETS_MAX)).max(follows);
         trimmed.note_lost(end.previous());
         let kind = SegmentKind::Sparse { first: found.first };
         let (epoch, number, generation) = (self.held.epoch, found.number, crate::random());
@@ -150,7 +153,7 @@ impl<'a> Repairing<'a> {
             end,
             reserved_to: reached.max(end),
             trimmed: &trimmed,
-            records: records.iter(),
+            records,
         };
         new.write(&self.disk)?;
         self.keep(number)?;

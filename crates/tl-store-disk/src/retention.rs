@@ -100,6 +100,7 @@ impl Judge<'_> {
             for entry in entries? {
                 let (retention, newer) = self.place(&entry, seen)?;
                 if self.has_expired(segment, &entry, &retention, newer)? {
+                    remains.bytes += self.kept_last_bytes(&entry);
                     remains.expired.push(Share { entry, retention, newer });
                 } else {
                     remains.bytes += left_bytes(&entry, &retention, newer);
@@ -108,6 +109,15 @@ impl Judge<'_> {
             }
         }
         Ok(remains)
+    }
+
+    /// The bytes of the last event of a channel, if it stays though it has expired: as long as others of
+    /// the channel do.
+    fn kept_last_bytes(&self, entry: &ChannelEntry) -> u64 {
+        let index = self.index.read();
+        let head = index.kept(&entry.name).filter(|head| head.last == entry.last);
+        let has_others = head.is_some_and(|head| head.count > entry.count());
+        if has_others { entry.bytes / u64::from(entry.count()) } else { 0 }
     }
 
     /// Whether an event is the last one of its channel.

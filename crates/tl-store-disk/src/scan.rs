@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use tl_model::{Channel, Offset};
+use tl_model::{Channel, Epoch, Offset};
 
 use crate::disk::{Disk, DiskFile};
 use crate::format::{
@@ -53,6 +53,11 @@ impl Segment {
     /// What is missing in it, if its header is whole.
     pub(crate) fn trimmed(&self) -> Option<Trimmed> {
         self.header()?.trimmed(&self.bytes)
+    }
+
+    /// Whether a sparse segment that is whole up to an offset must have gone on behind it.
+    pub(crate) fn is_cut(&self, end: Offset) -> bool {
+        self.trimmed().is_some_and(|trimmed| trimmed.lost() >= end)
     }
 
     /// The batches, from the first on.
@@ -116,6 +121,7 @@ pub(crate) fn read_header(file: &dyn DiskFile) -> io::Result<Option<(SegmentHead
 /// Those of some segments in whose place no other is: the number of the first segment each stands for,
 /// and its own. A crash between naming a sparse segment and removing others leaves those behind.
 pub(crate) fn standing(
+    epoch: Epoch,
     numbers: &[u64],
     mut header_of: impl FnMut(u64) -> io::Result<Option<SegmentHeader>>,
 ) -> io::Result<Vec<(u64, u64)>> {
@@ -124,7 +130,8 @@ pub(crate) fn standing(
         if number >= below {
             continue;
         }
-        let header = header_of(number)?.filter(|header| header.number == number);
+        let is_it = |header: &SegmentHeader| header.number == number && header.epoch == epoch;
+        let header = header_of(number)?.filter(is_it);
         below = header.map_or(number, |header| header.first_number());
         standing.push((below, number));
     }

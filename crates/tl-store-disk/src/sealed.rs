@@ -181,6 +181,11 @@ impl Sealed {
         self.follows == self.end || self.index().is_ok_and(|index| index.sections.events == 0)
     }
 
+    /// How many events it has.
+    pub(crate) fn event_count(&self) -> io::Result<usize> {
+        Ok(self.index()?.sections.events as usize)
+    }
+
     /// How many channels it has.
     pub(crate) fn channel_count(&self) -> usize {
         self.index().map_or(0, |index| index.sections.channels as usize)

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use tl_model::Rules;
 
 use crate::checkpoint::{self, Covered};
-use crate::compaction::Replacement;
+use crate::compaction::{Gone, Replacement};
 use crate::disk::Disk;
 use crate::journal::SharedIndex;
 use crate::retention::Judge;
@@ -110,6 +110,11 @@ impl Sealer {
         }
     }
 
+    /// What a checkpoint takes, about.
+    pub(crate) fn checkpoint_bytes(&self) -> u64 {
+        self.index.read().channels() as u64 * HEAD_BYTES
+    }
+
     /// Writes a checkpoint if something has changed since the last one.
     pub(crate) fn write_last_checkpoint(&self) {
         self.write_checkpoint(&mut self.lock());
@@ -143,9 +148,11 @@ impl Sealer {
     }
 
     /// Takes a sparse segment in the place of others, and gives back theirs.
-    pub(crate) fn replace(&self, replacement: Replacement) -> io::Result<()> {
+    /// Returns what is gone.
+    pub(crate) fn replace(&self, replacement: Replacement) -> io::Result<Vec<(String, Gone)>> {
         let mut state = self.lock();
         let Replacement { sealed, numbers, gone, trimmed } = replacement;
+        state.since_checkpoint += sealed.file.size()?;
         self.disk.rename(NEW_SPARSE_NAME, &segment_name(sealed.number))?;
         // Whoever looks in between is told of a gap too early rather than too late.
         self.index.write().note_trimmed(&trimmed);
@@ -156,7 +163,6 @@ impl Sealer {
                 index.forget(channel, it.count, it.bytes, it.last);
             }
         }
-        state.since_checkpoint += sealed.file.size()?;
         let number = sealed.number;
         self.index.write().replace(sealed);
         for other in numbers.into_iter().filter(|other| *other != number) {
@@ -167,7 +173,7 @@ impl Sealer {
             }
             drop(self.disk.remove(&index_name(other)));
         }
-        Ok(())
+        Ok(gone)
     }
 
     /// Segments that were dropped, to be forgotten.
@@ -226,8 +232,10 @@ impl Sealer {
 const RETRY_AFTER: Duration = Duration::from_secs(10);
 /// Segments between two lines that tell how far it is: some seconds.
 const PROGRESS_SEGMENTS: usize = 16;
-/// So many more bytes in the log for each channel, and the checkpoint is written anew: with some 60
-/// bytes a channel it adds a quarter at most to what was written.
-const BYTES_PER_HEAD: u64 = 240;
+/// What a channel takes in a checkpoint, about.
+const HEAD_BYTES: u64 = 60;
+/// So many more bytes in the log for each channel, and the checkpoint is written anew: it adds a quarter
+/// at most to what was written.
+const BYTES_PER_HEAD: u64 = 4 * HEAD_BYTES;
 /// Channels that are forgotten under one lock: well below a millisecond.
 const CHANNELS_FORGOTTEN: usize = 1_024;

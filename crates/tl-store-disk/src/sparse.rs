@@ -4,37 +4,45 @@ use std::io;
 
 use tl_model::Offset;
 
+use crate::blocks::unsound;
 use crate::disk::Disk;
-use crate::format::{ALIGNMENT, BATCH_HEADER_BYTES, BatchHeader, Extent, SegmentHeader};
+use crate::format::{
+    ALIGNMENT, BATCH_HEADER_BYTES, BatchHeader, Extent, SPARSE_HEADER_BYTES, SegmentHeader,
+};
 use crate::scan::Segment;
 use crate::sealed::Sealed;
 use crate::trimmed::Trimmed;
 
 /// A sparse segment to be written.
-pub(crate) struct SparseSegment<'a, R> {
+pub(crate) struct SparseSegment<'a> {
     pub(crate) header: SegmentHeader,
     pub(crate) end: Offset,
     pub(crate) reserved_to: Offset,
     pub(crate) trimmed: &'a Trimmed,
-    pub(crate) records: R,
+    pub(crate) records: Vec<LeftRecord>,
 }
 
-impl<'r, R: Iterator<Item = &'r LeftRecord>> SparseSegment<'_, R> {
+impl SparseSegment<'_> {
     /// Writes the segment and its index, and reads it back.
     pub(crate) fn write(self, disk: &dyn Disk) -> io::Result<Sealed> {
-        let (number, end) = (self.header.number, self.end);
+        let (number, end, count) = (self.header.number, self.end, self.records.len());
         let content = self.content();
         let file = disk.create(NEW_SPARSE_NAME, 0)?;
         file.write_at(&content, 0)?;
         file.sync()?;
         drop(content);
         let segment = Segment::read_file(disk, NEW_SPARSE_NAME, number)?;
-        Sealed::make_of(disk, segment, end)
+        let sealed = Sealed::make_of(disk, segment, end)?;
+        match sealed.event_count()? == count {
+            true => Ok(sealed),
+            false => Err(unsound("a segment that was just written has not what it should have")),
+        }
     }
 
     fn content(self) -> Vec<u8> {
         let Self { header, end, reserved_to, trimmed, records } = self;
-        let mut out = Vec::new();
+        let bytes: usize = records.iter().map(|record| record.bytes.len() + ALIGNMENT).sum();
+        let mut out = Vec::with_capacity(SPARSE_HEADER_BYTES + bytes);
         header.write_sparse(header.first_number(), trimmed, &mut out);
         let new = |follows| OpenBatch { at: 0, count: 0, follows, last: follows };
         let mut batch = new(header.follows).begin(&mut out);

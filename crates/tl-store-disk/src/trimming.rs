@@ -71,6 +71,12 @@ impl DiskStore {
         &self,
         work: impl FnOnce() -> io::Result<T> + Send + 'static,
     ) -> Result<T, TrimError> {
+        // It goes on when nobody waits for it any more: until then nobody else may open the log.
+        let held = self.directory.clone();
+        let work = move || {
+            let _held = held;
+            work()
+        };
         let done = self.workers.run(work).await.map_err(|error| TrimError(error.to_string()))?;
         done.map_err(|error| TrimError(error.to_string()))
     }

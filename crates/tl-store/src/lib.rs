@@ -63,7 +63,8 @@ pub trait LogStore: Send + Sync + 'static {
     /// channel is unknown, or if all its events were trimmed so long ago that it was forgotten.
     fn last(&self, channel: &Channel) -> Option<LastLogged>;
 
-    /// Lets go of what the rules no longer keep, as far as that frees whole segments.
+    /// Lets go of what the rules no longer keep, as far as that is worth it. One caller at a time waits for
+    /// it to end.
     fn trim(&self, rules: &Rules, now_ms: u64) -> BoxFuture<'_, Result<(), TrimError>>;
 
     /// Makes everything accepted so far as safe as `fsync` makes it.

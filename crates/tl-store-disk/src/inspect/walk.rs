@@ -1,13 +1,14 @@
 //! One segment, batch by batch, also behind damage.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 use bytes::Bytes;
 
-use tl_model::{LoggedEvent, Offset};
+use tl_model::{Epoch, LoggedEvent, Offset};
 
 use crate::format::{
-    BATCH_HEADER_BYTES, BatchHeader, SEGMENT_HEADER_BYTES, SegmentHeader, read_record,
+    BATCH_HEADER_BYTES, BatchHeader, SEGMENT_HEADER_BYTES, SPARSE_HEADER_BYTES, SegmentHeader,
+    SegmentKind, read_record,
 };
 use crate::scan::{is_whole, later_headers};
 
@@ -81,10 +82,23 @@ pub(crate) fn events(
     })
 }
 
-/// The header that the first batch of a segment implies, for when the segment's own is damaged.
-pub(crate) fn implied_header(segment: &[u8], like: SegmentHeader) -> Option<SegmentHeader> {
-    let batch = BatchHeader::read(segment.get(SEGMENT_HEADER_BYTES..)?)?;
-    Some(SegmentHeader { generation: batch.generation, follows: batch.follows, ..like })
+/// The header that the first batch of a segment implies, for when the segment's own is damaged. The
+/// numbers are all that it may stand for.
+pub(crate) fn implied_header(
+    segment: &[u8],
+    epoch: Epoch,
+    numbers: RangeInclusive<u64>,
+) -> Option<SegmentHeader> {
+    let (first, number) = numbers.into_inner();
+    let batch_at = |at: usize| BatchHeader::read(segment.get(at..)?);
+    let dense = batch_at(SEGMENT_HEADER_BYTES).filter(BatchHeader::is_dense);
+    let sparse = || batch_at(SPARSE_HEADER_BYTES).filter(|batch| !batch.is_dense());
+    let (batch, kind) = match dense {
+        Some(batch) => (batch, SegmentKind::Dense),
+        None => (sparse()?, SegmentKind::Sparse { first }),
+    };
+    let BatchHeader { generation, follows, .. } = batch;
+    Some(SegmentHeader { epoch, number, generation, follows, kind })
 }
 
 impl Walk {

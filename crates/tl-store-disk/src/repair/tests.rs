@@ -124,3 +124,70 @@ async fn a_sound_store_is_left_as_it_is() {
     assert!(done.damage.is_empty() && !done.kept.exists());
     assert_eq!(fs::read(store.segment(2)).expect("reads"), before);
 }
+
+#[tokio::test]
+async fn what_was_lost_is_told_also_once_the_channel_goes_on() {
+    let store = Store::new().await;
+    fs::remove_file(store.segment(2)).expect("removes");
+    fs::remove_file(store.segment(3)).expect("removes");
+    repaired(&store);
+    for number in 10..12 {
+        let open = store.open().expect("opens");
+        assert_eq!(page(&open, &["even"], 3).await.gap, Some(gap(3, 9)));
+        append(&open, number).await;
+        assert_eq!(page(&open, &["even"], 3).await.gap, Some(gap(3, 9)));
+    }
+}
+
+/// What an earlier use of its file left behind tells nothing of where the log ends.
+#[tokio::test]
+async fn a_file_that_was_named_but_never_begun_is_left_alone() {
+    let store = Store::new().await;
+    for number in 10..12 {
+        append(&store.open().expect("opens"), number).await;
+    }
+    store.change(4, |bytes| bytes[IN_EVENT[1]] ^= 1);
+    fs::copy(store.segment(1), store.segment(5)).expect("copies");
+    assert_eq!(repaired(&store).report.events, 11);
+    let open = store.open().expect("opens");
+    append(&open, 12).await;
+    let offsets = read(&open, &[">"]).await.0;
+    assert!(offsets.contains(&12) && offsets[offsets.len() - 1] > 12, "{offsets:?}");
+}
+
+#[tokio::test]
+async fn a_sparse_segment_of_another_log_costs_nothing() {
+    let (store, other) = (Store::new().await, Store::new().await);
+    fs::remove_file(other.segment(2)).expect("removes");
+    fs::remove_file(other.segment(3)).expect("removes");
+    repaired(&other);
+    let third = fs::read(store.segment(3)).expect("reads");
+    fs::copy(other.segment(3), store.segment(3)).expect("copies");
+    store.open().map(drop).expect_err("refused");
+    fs::write(store.segment(3), third).expect("writes");
+    assert_eq!(read(&store.open().expect("opens"), &[">"]).await.0.len(), 10);
+}
+
+#[tokio::test]
+async fn a_damaged_header_of_a_sparse_segment_loses_nothing() {
+    let store = Store::new().await;
+    store.change(2, |bytes| bytes[20] ^= 1);
+    store.change(3, |bytes| bytes[IN_EVENT[1]] ^= 1);
+    assert_eq!(repaired(&store).report.events, 9);
+    for number in [2, 3] {
+        store.change(number, |bytes| bytes[20] ^= 1);
+    }
+    assert_eq!(repaired(&store).report.events, 9);
+}
+
+#[tokio::test]
+async fn a_sparse_segment_that_is_cut_off_at_the_end_of_the_log_is_damage() {
+    let store = Store::new().await;
+    append(&store.open().expect("opens"), 10).await;
+    store.change(4, |bytes| bytes[IN_EVENT[0]] ^= 1);
+    repaired(&store);
+    store.change(4, |bytes| bytes.truncate(4_096));
+    fs::remove_file(store.segment(4).with_extension("index")).expect("removes");
+    store.open().map(drop).expect_err("refused");
+    repaired(&store);
+}

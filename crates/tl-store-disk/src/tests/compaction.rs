@@ -235,14 +235,60 @@ async fn copying_takes_no_more_room_than_one_segment_beside_the_others() {
 
 #[tokio::test]
 async fn a_segment_is_not_compacted_if_what_is_left_of_it_is_damaged() {
-    let log = mostly_expired().await;
+    let mut log = mostly_expired().await;
     log.store.sealer.seal();
     let name = segments::segment_name(2);
     log.disk.damage(&name, |bytes| bytes.iter_mut().skip(60).step_by(300).for_each(|it| *it ^= 1));
-    log.store.trim(&rules(), log.now_ms).await.expect_err("told");
+    log.trim_all().await;
     let numbers: Vec<_> =
         log.store.index.read().sealed().iter().map(|segment| segment.number).collect();
     assert!(numbers.contains(&2), "{numbers:?}");
+    assert!(log.store.sparse_segments() > 0, "those behind it are compacted all the same");
+}
+
+/// What could not be put in its place was not taken out either.
+#[tokio::test]
+async fn a_failure_leaves_everything_counted_as_it_is() {
+    let mut log = Log::new();
+    for _ in 0..3 {
+        log.append(&["c.1"; 20]).await;
+        log.append(&["k.1"]).await;
+    }
+    log.append(&["k.1"; 70]).await;
+    log.append(&["s.1"; 20]).await;
+    log.append(&["c.1", "c.1", "c.1"]).await;
+    log.append(&["s.1"; 20]).await;
+    log.now_ms += 100;
+    log.append(&["fill"; 90]).await;
+    log.append(&["s.1"]).await;
+    log.disk.set_faults(Faults { removes_fail: true, ..Faults::default() });
+    log.store.trim(&rules(), log.now_ms).await.expect_err("it fails");
+    log.disk.set_faults(Faults::default());
+    log.trim_all().await;
+    let (kept, _) = log.offsets("c.1");
+    assert!(read_all(&log.store, &["c.1"], 0).await.0.ends_with(&kept));
+}
+
+/// The last event of a channel stays while others do, and is not copied for that again and again.
+#[tokio::test]
+async fn what_stays_though_it_has_expired_is_copied_once() {
+    let mut log = Log::new();
+    let name = |number| -> &'static str { Box::leak(format!("s.c{number}").into_boxed_str()) };
+    let names: Vec<_> = (0..80).map(name).collect();
+    for name in &names {
+        log.append(&["k.1", "k.1", name]).await;
+    }
+    for name in &names {
+        log.append(&["s.x", name]).await;
+    }
+    log.now_ms += 100;
+    log.append(&["k.1"; 10]).await;
+    log.append(&["fill"; 60]).await;
+    log.trim_all().await;
+    let trims = || log.store.index.read().extent(&selection(&[">"])).trims;
+    let before = trims();
+    log.store.trim(&rules(), log.now_ms).await.expect("trims");
+    assert_eq!(trims(), before, "nothing is left to do");
 }
 
 /// A reader of a selection that goes on from page to page, and what it was told.
