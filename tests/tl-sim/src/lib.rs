@@ -1,10 +1,10 @@
 //! The whole server under seeds.
 //!
 //! Journal, committer, tail, subscriptions and sessions are the ones that are shipped. The [disk and
-//! the power](server), the [network](network), time and chance are simulated, and every one of them
+//! the power](server), the [network], time and chance are simulated, and every one of them
 //! is drawn from one seed, so that a run can be repeated. [Publishers](publisher) and
-//! [subscribers](subscriber) use the server while a [director](director) lets things go wrong; a
-//! [model](model) knows what the log must hold, and each [subscription](following) what it may miss.
+//! [subscribers](subscriber) use the server while a [director] lets things go wrong; a
+//! [model] knows what the log must hold, and each [subscription](following) what it may miss.
 
 mod client;
 mod director;
