@@ -1,12 +1,13 @@
 //! What the bare machine does, with nothing of ours in between: the limits.
 
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::machine;
@@ -129,38 +130,58 @@ impl CrowdLog {
     }
 }
 
-/// Processor time of one `write` of so many bytes to a socket, among many sockets that each get one in
-/// turn, as on the server's core; somebody on the other core reads them.
-pub(crate) fn write_cost(sockets: usize, bytes: usize, writes: usize) -> Duration {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    let address = listener.local_addr().expect("it is bound");
-    let (mut near, mut far) = (Vec::new(), Vec::new());
-    for _ in 0..sockets {
-        near.push(TcpStream::connect(address).expect("connects"));
-        far.push(listener.accept().expect("is connected").0);
-    }
-    let rounds = writes / sockets;
-    let writer = std::thread::spawn(move || write_in_turn(near, bytes, rounds));
-    machine::stay_on(machine::LOAD_CORE);
-    let mut buffer = vec![0; bytes];
-    for _ in 0..rounds {
-        for socket in &mut far {
-            socket.read_exact(&mut buffer).expect("it is written");
-        }
-    }
-    writer.join().expect("it does not panic") / (rounds * sockets) as u32
+/// A loop that writes events to sockets at a steady rate and does nothing else, on the server's core.
+pub(crate) struct BareFanOut {
+    /// Where to connect.
+    pub(crate) port: u16,
+    writing: JoinHandle<(Vec<TcpStream>, Duration)>,
 }
 
-fn write_in_turn(mut sockets: Vec<TcpStream>, bytes: usize, rounds: usize) -> Duration {
-    machine::stay_on(machine::SERVER_CORE);
-    let payload = vec![b'x'; bytes];
-    let begun = machine::thread_time();
-    for _ in 0..rounds {
-        for socket in &mut sockets {
-            socket.write_all(&payload).expect("it is read");
-        }
+impl BareFanOut {
+    /// Waits for so many connections, then writes so many events of so many bytes to all of them. Events
+    /// carry the time since `epoch`.
+    pub(crate) fn start(sockets: usize, shape: SteadyEvents, epoch: Instant) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        let port = listener.local_addr().expect("it is bound").port();
+        let writing = std::thread::spawn(move || {
+            machine::stay_on(machine::SERVER_CORE);
+            let accept = |_| listener.accept().expect("somebody connects").0;
+            let mut sockets: Vec<_> = (0..sockets).map(accept).collect();
+            let spent = shape.write(&mut sockets, epoch);
+            (sockets, spent)
+        });
+        Self { port, writing }
     }
-    machine::thread_time() - begun
+
+    /// The processor time of the loop, once all has been read.
+    pub(crate) fn finish(self) -> Duration {
+        let (_open_until_now, spent) = self.writing.join().expect("it does not panic");
+        spent
+    }
+}
+
+/// Events of one size at a steady rate.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SteadyEvents {
+    pub(crate) events: u64,
+    pub(crate) bytes: usize,
+    pub(crate) pause: Duration,
+}
+
+impl SteadyEvents {
+    fn write(&self, sockets: &mut [TcpStream], epoch: Instant) -> Duration {
+        let (begun, before) = (Instant::now(), machine::thread_time());
+        for number in 0..self.events {
+            let due = begun + self.pause * number as u32;
+            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+            let mut event = format!("\"at\":\"{:012}\"", epoch.elapsed().as_micros()).into_bytes();
+            event.resize(self.bytes, b'x');
+            for socket in &mut *sockets {
+                socket.write_all(&event).expect("it is read");
+            }
+        }
+        machine::thread_time() - before
+    }
 }
 
 /// As large as a segment.

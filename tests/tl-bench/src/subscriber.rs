@@ -89,6 +89,12 @@ impl Deliveries {
         }
         tokio::task::spawn_local(count(stream, self.clone()));
     }
+
+    /// Counts whatever a port sends by itself.
+    pub(crate) async fn connect(&self, port: u16) {
+        let stream = TcpStream::connect(("127.0.0.1", port)).await.expect("connects");
+        tokio::task::spawn_local(count(stream, self.clone()));
+    }
 }
 
 async fn count(mut stream: TcpStream, deliveries: Deliveries) {
