@@ -319,6 +319,12 @@ pub(crate) fn read_record_header(bytes: &[u8]) -> Option<(RecordHeader, usize)> 
     Some((RecordHeader { offset, previous, logged_at_ms, channel }, length))
 }
 
+/// The length that a record tells of itself, whole or not; `usize::MAX` if it cannot be one.
+pub(crate) fn told_length(bytes: &[u8]) -> usize {
+    let length = Fields(bytes.get(4..).unwrap_or_default()).u32().map(|length| length as usize);
+    length.filter(|length| *length >= RECORD_HEADER_BYTES).unwrap_or(usize::MAX)
+}
+
 /// Reads fixed fields one after the other.
 struct Fields<'a>(&'a [u8]);
 

@@ -14,8 +14,11 @@ use tl_model::Offset;
 
 use crate::directory::{Directory, DirectoryError};
 use crate::disk::{Disk, RealDisk};
-use crate::format::{BatchHeader, SegmentHeader, SegmentKind};
-use crate::inspect::walk::{Walk, implied_header, walk};
+use crate::format::{
+    BATCH_HEADER_BYTES, BatchHeader, RecordHeader, SegmentHeader, SegmentKind, read_record_header,
+    told_length,
+};
+use crate::inspect::walk::{Break, Walk, implied_header, walk};
 use crate::inspect::{Damage, DamageKind, Report, header_of, inspect_held, list};
 use crate::scan::{Segment, later_headers, standing};
 use crate::segments::segment_name;
@@ -168,7 +171,7 @@ impl<'a> Repairing<'a> {
         };
         let segment = Segment::read(&self.disk, found.number)?;
         let bytes = Bytes::from(fs::read(self.path(found.number))?);
-        let Walk { batches, .. } = walk(&bytes, &header, false);
+        let Walk { batches, breaks, .. } = walk(&bytes, &header, false);
         let record = |(position, batch): &(usize, BatchHeader)| {
             let records = segment.records(*position, batch);
             let left = records.map(|record| LeftRecord {
@@ -177,7 +180,10 @@ impl<'a> Repairing<'a> {
             });
             left.collect::<Vec<_>>()
         };
-        let records = batches.iter().flat_map(record).collect();
+        let salvaged = |it: &Break| salvaged(&bytes, it.position, header.generation);
+        let mut records: Vec<_> = batches.iter().flat_map(record).collect();
+        records.extend(breaks.iter().flat_map(salvaged));
+        records.sort_by_key(|record| record.offset);
         let later = later_headers(&bytes, header.batches_at(), header.generation);
         let reached = later.map(|(_, batch)| batch.reserved_to.max(batch.end())).max();
         let trimmed = segment.trimmed().unwrap_or_default();
@@ -199,6 +205,29 @@ impl<'a> Repairing<'a> {
     fn path(&self, number: u64) -> PathBuf {
         self.held.journal.join(segment_name(number))
     }
+}
+
+/// The records that are whole in a batch that is not, if its header is.
+fn salvaged(segment: &[u8], position: usize, generation: u64) -> Vec<LeftRecord> {
+    let batch = segment.get(position..).and_then(BatchHeader::read);
+    let Some(batch) = batch.filter(|batch| batch.generation == generation) else {
+        return Vec::new();
+    };
+    let mut rest = segment.get(position + BATCH_HEADER_BYTES..).unwrap_or_default();
+    let (mut records, mut next) = (Vec::new(), batch.follows);
+    for number in 0..batch.count {
+        let header = read_record_header(rest);
+        let length = header.as_ref().map_or_else(|| told_length(rest), |(_, length)| *length);
+        let Some((record, behind)) = rest.split_at_checked(length) else { break };
+        rest = behind;
+        if let Some((RecordHeader { offset, .. }, _)) = header
+            && batch.has(number, offset, next)
+        {
+            records.push(LeftRecord { offset, bytes: record.to_vec() });
+            next = offset.next();
+        }
+    }
+    records
 }
 
 impl Found {

@@ -38,7 +38,7 @@ impl Repair {
         print_damage(&report.damage)?;
         Err(CliError::Other(format!(
             "nothing was changed; restore a backup, or give up what is lost with --accept-loss and go on \
-             with the other {} events",
+             with at least {} events",
             grouped(report.events)
         )))
     }

@@ -181,6 +181,19 @@ async fn a_damaged_header_of_a_sparse_segment_loses_nothing() {
 }
 
 #[tokio::test]
+async fn a_damaged_event_does_not_cost_the_others_of_its_batch() {
+    let store = Store::new().await;
+    store.change(2, |bytes| bytes[20] ^= 1);
+    repaired(&store);
+    // Now the three events are in one batch, behind a longer header.
+    store.change(2, |bytes| bytes[4_096 + IN_EVENT[1]] ^= 1);
+    assert_eq!(repaired(&store).report.events, 9);
+    let open = store.open().expect("opens");
+    assert_eq!(read(&open, &[">"]).await.0, [1, 2, 3, 4, 6, 7, 8, 9, 10]);
+    assert_eq!(page(&open, &["even"], 3).await.gap, Some(gap(3, 5)));
+}
+
+#[tokio::test]
 async fn a_sparse_segment_that_is_cut_off_at_the_end_of_the_log_is_damage() {
     let store = Store::new().await;
     append(&store.open().expect("opens"), 10).await;
