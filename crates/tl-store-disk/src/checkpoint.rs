@@ -18,8 +18,7 @@ use tl_model::Offset;
 use crate::blocks::{Blocks, store, unsound};
 use crate::disk::Disk;
 use crate::heads::Head;
-use crate::index::Index;
-use crate::journal::SharedIndex;
+use crate::index::{Index, SharedIndex};
 use crate::sealed::Sealed;
 
 /// The segments a checkpoint speaks of.

@@ -19,7 +19,7 @@ use crate::format::{SegmentHeader, SegmentKind, event_bytes, read_record_header}
 use crate::retention::{Judge, Remains, Seen, Share, is_latest_only};
 use crate::scan::read_header;
 use crate::sealed::{Found, Sealed};
-use crate::sealing::Sealer;
+use crate::sealing::{Gone, Replacement, Sealer};
 use crate::sparse::{LeftRecord, NEW_SPARSE_NAME, SparseSegment};
 use crate::trimmed::Trimmed;
 
@@ -42,23 +42,6 @@ struct Run {
     bytes: u64,
     /// Bytes of what is left.
     left: u64,
-}
-
-/// What is gone of one channel.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Gone {
-    pub(crate) count: u32,
-    pub(crate) bytes: u64,
-    pub(crate) last: Offset,
-}
-
-/// A sparse segment that is ready to take the place of others.
-pub(crate) struct Replacement {
-    pub(crate) sealed: Sealed,
-    /// The numbers of the segments it stands for.
-    pub(crate) numbers: Vec<u64>,
-    pub(crate) gone: HashMap<String, Gone>,
-    pub(crate) trimmed: Trimmed,
 }
 
 /// Where compaction works.

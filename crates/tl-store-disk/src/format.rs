@@ -41,7 +41,7 @@ use bytes::Bytes;
 
 use tl_model::{Channel, Epoch, Event, LoggedEvent, NewEvent, Offset};
 
-use crate::trimmed::Trimmed;
+use crate::trimmed::{TRIMMED_BYTES_MAX, Trimmed};
 
 /// The version of everything in this file, and of the directory around it.
 pub(crate) const VERSION: u32 = 1;
@@ -51,7 +51,7 @@ pub(crate) const BATCH_HEADER_BYTES: usize = 56;
 /// Batches begin at multiples of this.
 pub(crate) const ALIGNMENT: usize = 8;
 /// The header of a sparse segment: a page of the usual file systems.
-pub(crate) const SPARSE_HEADER_BYTES: usize = 4096;
+pub(crate) const SPARSE_HEADER_BYTES: usize = SEGMENT_HEADER_BYTES + 8 + TRIMMED_BYTES_MAX;
 const RECORD_HEADER_BYTES: usize = 33;
 const SEGMENT_MAGIC: [u8; 8] = *b"TLsegm\0\x01";
 const SPARSE_MAGIC: [u8; 8] = *b"TLspar\0\x01";

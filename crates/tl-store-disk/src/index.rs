@@ -5,7 +5,7 @@
 //! known of a channel as a whole is in the [heads](crate::heads).
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bytes::Bytes;
 
@@ -40,6 +40,25 @@ pub(crate) struct Index {
 struct Unwritten {
     position: u32,
     bytes: Vec<u8>,
+}
+
+/// The index, shared between the writer and all readers.
+#[derive(Default)]
+pub(crate) struct SharedIndex(RwLock<Index>);
+
+impl SharedIndex {
+    pub(crate) fn new(index: Index) -> Self {
+        Self(RwLock::new(index))
+    }
+
+    // The index is never left half changed, so a panic of one thread need not stop the others.
+    pub(crate) fn read(&self) -> RwLockReadGuard<'_, Index> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn write(&self) -> RwLockWriteGuard<'_, Index> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Where to look for the next events of a page.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::Arc;
 
 use tl_model::{Appended, Durability, Epoch, Offset};
 use tl_store::{AppendError, Batch};
@@ -14,7 +14,7 @@ use crate::format::{
     record_length, write_record,
 };
 use crate::heads::ChannelId;
-use crate::index::Index;
+use crate::index::SharedIndex;
 use crate::sealed::{Found, Sealed, index_name};
 use crate::segments::{Spares, segment_name, segment_number};
 
@@ -61,25 +61,6 @@ pub(crate) struct Resume {
     pub(crate) reserved_to: Offset,
     /// What the checkpoint covers, if it was of use.
     pub(crate) checkpoint: Option<Covered>,
-}
-
-/// The index, shared between the writer and all readers.
-#[derive(Default)]
-pub(crate) struct SharedIndex(RwLock<Index>);
-
-impl SharedIndex {
-    pub(crate) fn new(index: Index) -> Self {
-        Self(RwLock::new(index))
-    }
-
-    // The index is never left half changed, so a panic of one thread need not stop the others.
-    pub(crate) fn read(&self) -> RwLockReadGuard<'_, Index> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn write(&self) -> RwLockWriteGuard<'_, Index> {
-        self.0.write().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// What a journal is made of.

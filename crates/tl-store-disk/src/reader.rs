@@ -11,8 +11,7 @@ use tl_store::{BoxFuture, Page, Read, ReadError};
 
 use crate::disk::{Disk, DiskFile};
 use crate::format::{read_record, record_cost};
-use crate::index::{Extent, Index, Plan, Source};
-use crate::journal::SharedIndex;
+use crate::index::{Extent, Index, Plan, SharedIndex, Source};
 use crate::sealed::{Found, Sealed};
 use crate::workers::Workers;
 

@@ -240,7 +240,8 @@ impl<'a> Reader<'a> {
             // What is known of its channels is known already: publishing need not wait for it.
             return opened.or_else(|_| {
                 let end = if header.number == covered.last { None } else { self.end_of(header)? };
-                Ok(Sealed::without_index(header, file, end.unwrap_or(covered.end), covered))
+                let end = end.unwrap_or(covered.end);
+                Ok(Sealed::without_index(header, file, end, covered.reserved_to))
             });
         }
         let sealed = opened.or_else(|_| self.make_sealed(header))?;

@@ -9,7 +9,7 @@ use tl_model::{Channel, Newer, Offset, Retention, Rules};
 
 use crate::disk::Disk;
 use crate::format::event_bytes;
-use crate::journal::SharedIndex;
+use crate::index::SharedIndex;
 use crate::sealed::{ChannelEntry, Sealed};
 
 /// The rules at one moment, and what they are applied to.

@@ -15,7 +15,6 @@ use std::sync::{Arc, PoisonError, RwLock};
 use tl_model::{Channel, Offset, Pattern, Selection};
 
 use crate::blocks::{Blocks, in_blocks, store, unsound};
-use crate::checkpoint::Covered;
 use crate::disk::{Disk, DiskFile, MemoryFile};
 use crate::format::SegmentHeader;
 use crate::scan::Segment;
@@ -146,15 +145,15 @@ impl Sealed {
     }
 
     /// A segment whose index is still to be [made anew](Self::make_anew). Until then whoever reads it is
-    /// told that it is unsound. Of what it had reserved the checkpoint it is covered by knows enough.
+    /// told that it is unsound. What it had reserved may be told too high.
     pub(crate) fn without_index(
         of: &SegmentHeader,
         file: Arc<dyn DiskFile>,
         end: Offset,
-        covered: Covered,
+        reserved_to: Offset,
     ) -> Self {
         let SegmentHeader { number, generation, follows, .. } = *of;
-        let (first_number, reserved_to) = (of.first_number(), covered.reserved_to);
+        let first_number = of.first_number();
         let index = RwLock::default();
         Self { number, first_number, generation, file, follows, end, reserved_to, index }
     }

@@ -1,6 +1,6 @@
 //! Sealing full segments, forgetting trimmed ones, and keeping the checkpoint, beside the writer.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
@@ -8,16 +8,16 @@ use std::time::Duration;
 // Its clock is one that a simulation can stop.
 use tokio::time::Instant;
 
-use tl_model::Rules;
+use tl_model::{Offset, Rules};
 
 use crate::checkpoint::{self, Covered};
-use crate::compaction::{Gone, Replacement};
 use crate::disk::Disk;
-use crate::journal::SharedIndex;
+use crate::index::SharedIndex;
 use crate::retention::Judge;
 use crate::sealed::{Sealed, index_name};
 use crate::segments::{Spares, segment_name};
 use crate::sparse::NEW_SPARSE_NAME;
+use crate::trimmed::Trimmed;
 
 /// Makes index files and checkpoints.
 pub(crate) struct Sealer {
@@ -28,6 +28,23 @@ pub(crate) struct Sealer {
     state: Mutex<State>,
     /// Segments that were dropped, and that the heads still count.
     dropped: Mutex<VecDeque<Arc<Sealed>>>,
+}
+
+/// What is gone of one channel.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Gone {
+    pub(crate) count: u32,
+    pub(crate) bytes: u64,
+    pub(crate) last: Offset,
+}
+
+/// A sparse segment that is ready to take the place of others.
+pub(crate) struct Replacement {
+    pub(crate) sealed: Sealed,
+    /// The numbers of the segments it stands for.
+    pub(crate) numbers: Vec<u64>,
+    pub(crate) gone: HashMap<String, Gone>,
+    pub(crate) trimmed: Trimmed,
 }
 
 #[derive(Default)]

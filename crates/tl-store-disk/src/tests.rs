@@ -5,6 +5,7 @@ use tl_store::LogStore;
 use tl_store::conformance::Home;
 
 use super::*;
+use crate::simulation::SimulatedDisk;
 
 mod checkpoint;
 mod compaction;
@@ -38,6 +39,17 @@ impl DiskStore {
         let sealed = self.index.read().sealed();
         sealed.iter().filter(|segment| segment.first_number != segment.number).count()
     }
+}
+
+/// Opens a log on a simulated disk.
+fn open(disk: &SimulatedDisk) -> DiskStore {
+    let (disk, epoch) = (Arc::new(disk.clone()), Epoch::from_random(1 << 40));
+    let mut generation = disk.list().expect("lists").len() as u64 * 1_000;
+    let generations = move || {
+        generation += 1;
+        generation
+    };
+    DiskStore::open_on(disk, epoch, SEGMENT_BYTES, Box::new(generations)).expect("opens")
 }
 
 /// A store that keeps its temporary directory alive.

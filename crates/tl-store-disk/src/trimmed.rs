@@ -10,8 +10,6 @@ use std::collections::BTreeMap;
 
 use tl_model::Offset;
 
-use crate::format::SPARSE_HEADER_BYTES;
-
 /// The last missing offset, by the first token of channel names.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Trimmed {
@@ -127,8 +125,10 @@ fn first_token(name: &str) -> &str {
 
 /// What a token takes beside its text.
 const PLACE_BYTES: usize = 9;
-/// What is left for tokens in the header of a segment.
-const TOKENS_BYTES_MAX: usize = SPARSE_HEADER_BYTES - 56 - 20;
+/// What all of it takes at most when it is written: what the header of a sparse segment leaves of a page.
+pub(crate) const TRIMMED_BYTES_MAX: usize = 4_096 - 56;
+/// What is left for tokens.
+const TOKENS_BYTES_MAX: usize = TRIMMED_BYTES_MAX - 20;
 
 #[cfg(test)]
 mod tests {
@@ -162,7 +162,7 @@ mod tests {
             trimmed.note(&format!("token-{number}.x"), Offset::new(number));
         }
         let bytes = written(&trimmed);
-        assert!(bytes.len() <= SPARSE_HEADER_BYTES - 56, "{} bytes", bytes.len());
+        assert!(bytes.len() <= TRIMMED_BYTES_MAX, "{} bytes", bytes.len());
         for number in [1, 5_000, 9_999] {
             assert!(trimmed.of(&format!("token-{number}")) >= Offset::new(number), "{number}");
         }

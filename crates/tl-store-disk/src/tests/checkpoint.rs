@@ -7,16 +7,6 @@ use tl_model::{Durability, Event, NewEvent, Offset, Pattern, Retention, Rule};
 use super::*;
 use crate::simulation::SimulatedDisk;
 
-fn open(disk: &SimulatedDisk) -> DiskStore {
-    let (disk, epoch) = (Arc::new(disk.clone()), Epoch::from_random(1 << 40));
-    let mut generation = disk.list().expect("lists").len() as u64 * 1_000;
-    let generations = move || {
-        generation += 1;
-        generation
-    };
-    DiskStore::open_on(disk, epoch, SEGMENT_BYTES, Box::new(generations)).expect("opens")
-}
-
 /// Appends events of many channels, enough for several segments.
 async fn append_many(store: &DiskStore, seed: u64) {
     let mut random = seed;

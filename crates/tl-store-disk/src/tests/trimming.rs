@@ -8,16 +8,6 @@ use super::*;
 use crate::reader;
 use crate::simulation::{Faults, SimulatedDisk};
 
-fn open(disk: &SimulatedDisk) -> DiskStore {
-    let (disk, epoch) = (Arc::new(disk.clone()), Epoch::from_random(1 << 40));
-    let mut generation = disk.list().expect("lists").len() as u64 * 1_000;
-    let generations = move || {
-        generation += 1;
-        generation
-    };
-    DiskStore::open_on(disk, epoch, SEGMENT_BYTES, Box::new(generations)).expect("opens")
-}
-
 async fn append(store: &DiskStore, names: impl IntoIterator<Item = String>) {
     let event = Event::builder("1", "/s", "t").data(&[b'x'; 400]).build().expect("legal");
     let new = |name: String| {
