@@ -42,6 +42,8 @@ struct Run {
     bytes: u64,
     /// Bytes of what is left.
     left: u64,
+    /// Channels of the segments, which are what a run holds in memory.
+    shares: usize,
 }
 
 /// Where compaction works.
@@ -140,13 +142,16 @@ impl Run {
         let bytes = remains.segment.file.size().unwrap_or_default();
         let is_small = bytes * 4 <= segment_bytes;
         let is_sparse = remains.bytes * 2 <= bytes;
+        let shares = remains.left.len() + remains.expired.len();
         let fits = self.left + remains.bytes <= segment_bytes
-            && self.bytes + bytes <= segment_bytes * RUN_SEGMENTS_MAX;
+            && self.bytes + bytes <= segment_bytes * RUN_SEGMENTS_MAX
+            && self.shares + shares <= RUN_SHARES_MAX;
         let is_next = is_small || is_sparse;
         let before = (!fits || !is_next).then(|| std::mem::take(self));
         if is_next {
             self.bytes += bytes;
             self.left += remains.bytes;
+            self.shares += shares;
             self.segments.push(remains);
         }
         before
@@ -363,6 +368,8 @@ const CHANNELS_LOOKED_AT_MAX: usize = 500_000;
 const SEGMENTS_COPIED_MAX: u64 = 16;
 /// Segments that become one, at the most: as many as are read without a stop.
 const RUN_SEGMENTS_MAX: u64 = 8;
+/// Channels of the segments that become one, unless one alone has more: some 50 MB.
+const RUN_SHARES_MAX: usize = 250_000;
 /// What a sparse segment of no events and its index take.
 const MIN_FILE_BYTES: u64 = 8 * 1024;
 /// Spreads what is multiplied by it over all bits.

@@ -75,7 +75,7 @@ pub(crate) enum Plan {
 
 /// What of the log is there, at one moment, for one selection.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Extent {
+pub(crate) struct View {
     pub(crate) bounds: Bounds,
     /// The last offset that may be missing of the selection.
     pub(crate) trimmed_to: Offset,
@@ -308,10 +308,10 @@ impl Index {
     }
 
     /// What of the log is there for a selection.
-    pub(crate) fn extent(&self, selection: &Selection) -> Extent {
+    pub(crate) fn view(&self, selection: &Selection) -> View {
         let trimmed_to = selection.patterns().iter().map(|pattern| self.trimmed_to(pattern));
         let trimmed_to = trimmed_to.max().unwrap_or_default();
-        Extent { bounds: self.bounds(), trimmed_to, trims: self.trims }
+        View { bounds: self.bounds(), trimmed_to, trims: self.trims }
     }
 
     /// Where to look for the next events of a page.

@@ -11,7 +11,7 @@ use tl_store::{BoxFuture, Page, Read, ReadError};
 
 use crate::disk::{Disk, DiskFile};
 use crate::format::{read_record, record_cost};
-use crate::index::{Extent, Index, Plan, SharedIndex, Source};
+use crate::index::{Index, Plan, SharedIndex, Source, View};
 use crate::sealed::{Found, Sealed};
 use crate::workers::Workers;
 
@@ -36,7 +36,7 @@ fn nothing(index: &Index, read: &Read) -> Option<Page> {
     let Plan::Recent { found, end } = index.plan(read) else { return None };
     found.is_empty().then(|| {
         let read_to = end.previous().max(read.after);
-        let Extent { bounds, trimmed_to, .. } = index.extent(&read.selection);
+        let View { bounds, trimmed_to, .. } = index.view(&read.selection);
         let gap = bounds.gap(read.after, trimmed_to, read_to.next());
         Page { gap, trimmed_to, events: Vec::new(), read_to, reached_end: true }
     })
@@ -46,9 +46,9 @@ fn nothing(index: &Index, read: &Read) -> Option<Page> {
 /// that is gone, and what is missing then no gap has told.
 fn read_blocking(index: &SharedIndex, searches: &Searches, read: &Read) -> Result<Page, ReadError> {
     loop {
-        let extent = index.read().extent(&read.selection);
-        let page = read_page(index, searches, read, extent);
-        if index.read().extent(&read.selection).trims == extent.trims {
+        let view = index.read().view(&read.selection);
+        let page = read_page(index, searches, read, view);
+        if index.read().view(&read.selection).trims == view.trims {
             return page;
         }
     }
@@ -58,13 +58,13 @@ fn read_page(
     index: &SharedIndex,
     searches: &Searches,
     read: &Read,
-    extent: Extent,
+    view: View,
 ) -> Result<Page, ReadError> {
-    let mut collected = Collected::new(read, extent.trimmed_to);
+    let mut collected = Collected::new(read, view.trimmed_to);
     let reached_end = collect(index, searches, &mut collected).map_err(|it| unreadable(&it))?;
     let Collected { read_to, first, .. } = collected;
     let events = load(&collected.pieces)?;
-    let Extent { bounds, trimmed_to, .. } = extent;
+    let View { bounds, trimmed_to, .. } = view;
     let gap = bounds.gap(read.after, trimmed_to, first.unwrap_or(read_to.next()));
     Ok(Page { gap, trimmed_to, events, read_to, reached_end })
 }

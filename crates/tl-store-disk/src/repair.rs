@@ -20,7 +20,7 @@ use crate::format::{
 };
 use crate::inspect::walk::{Break, Walk, implied_header, walk};
 use crate::inspect::{Damage, DamageKind, Report, header_of, inspect_held, list};
-use crate::scan::{Segment, later_headers, standing};
+use crate::scan::{Segment, standing};
 use crate::segments::segment_name;
 use crate::sparse::{LeftRecord, NEW_SPARSE_NAME, SparseSegment};
 use crate::trimmed::Trimmed;
@@ -77,12 +77,12 @@ struct Repairing<'a> {
     held: &'a Directory,
     kept: &'a Path,
     disk: RealDisk,
-    segments: Vec<Found>,
+    segments: Vec<Known>,
 }
 
 /// What is known of a segment that is there, or should be.
 #[derive(Clone, Copy, Debug)]
-struct Found {
+struct Known {
     first: u64,
     number: u64,
     /// None if neither its header nor its first batch tells.
@@ -103,15 +103,15 @@ impl<'a> Repairing<'a> {
             let is_damaged = damage.iter().any(|it| it.segment == segment_name(number));
             let found = repairing.look_at(next, first, number, is_damaged)?;
             if next < found.first {
-                repairing.segments.push(Found::missing(next, found.first - 1));
+                repairing.segments.push(Known::missing(next, found.first - 1));
             }
             repairing.segments.push(found);
         }
         Ok(repairing)
     }
 
-    /// Looks at a segment behind which the others so far end before `next`.
-    fn look_at(&self, next: u64, first: u64, number: u64, is_damaged: bool) -> io::Result<Found> {
+    /// Looks at a segment. `next` is the number behind those before it.
+    fn look_at(&self, next: u64, first: u64, number: u64, is_damaged: bool) -> io::Result<Known> {
         let bytes = Bytes::from(fs::read(self.path(number))?);
         let sound = SegmentHeader::read(&bytes).filter(|header| header.number == number);
         // One that was never begun holds what an earlier use of its file left behind.
@@ -119,7 +119,7 @@ impl<'a> Repairing<'a> {
         let header = sound.or_else(implied);
         let first = header.map_or(first, |header| header.first_number());
         let end = header.map(|header| walk(&bytes, &header, true).end);
-        Ok(Found { first, number, header, end, is_damaged })
+        Ok(Known { first, number, header, end, is_damaged })
     }
 
     fn implied(&self, next: u64, number: u64, bytes: &[u8]) -> Option<SegmentHeader> {
@@ -143,7 +143,7 @@ impl<'a> Repairing<'a> {
     }
 
     /// Puts a sparse segment in the place of a damaged one. Returns where it ends.
-    fn replace(&self, found: &Found, follows: Offset, next: Option<Offset>) -> io::Result<Offset> {
+    fn replace(&self, found: &Known, follows: Offset, next: Option<Offset>) -> io::Result<Offset> {
         let (records, mut trimmed, reached) = self.whole(found)?;
         // How much a lost end of the log held nobody can tell.
         let known = reached.max(follows).max(trimmed.lost());
@@ -165,13 +165,13 @@ impl<'a> Repairing<'a> {
     }
 
     /// What is whole of a segment, what was missing in it before, and the last offset it speaks of.
-    fn whole(&self, found: &Found) -> io::Result<(Vec<LeftRecord>, Trimmed, Offset)> {
+    fn whole(&self, found: &Known) -> io::Result<(Vec<LeftRecord>, Trimmed, Offset)> {
         let Some(header) = found.header else {
             return Ok((Vec::new(), Trimmed::default(), Offset::FIRST));
         };
         let segment = Segment::read(&self.disk, found.number)?;
-        let bytes = Bytes::from(fs::read(self.path(found.number))?);
-        let Walk { batches, breaks, .. } = walk(&bytes, &header, false);
+        let bytes = segment.bytes();
+        let Walk { batches, breaks, .. } = walk(bytes, &header, false);
         let record = |(position, batch): &(usize, BatchHeader)| {
             let records = segment.records(*position, batch);
             let left = records.map(|record| LeftRecord {
@@ -180,12 +180,12 @@ impl<'a> Repairing<'a> {
             });
             left.collect::<Vec<_>>()
         };
-        let salvaged = |it: &Break| salvaged(&bytes, it.position, header.generation);
+        let salvaged = |it: &Break| salvaged(bytes, it.position, header.generation);
         let mut records: Vec<_> = batches.iter().flat_map(record).collect();
         records.extend(breaks.iter().flat_map(salvaged));
         records.sort_by_key(|record| record.offset);
-        let later = later_headers(&bytes, header.batches_at(), header.generation);
-        let reached = later.map(|(_, batch)| batch.reserved_to.max(batch.end())).max();
+        let later = segment.later_headers(header.batches_at(), header.generation);
+        let reached = later.map(|batch| batch.reserved_to.max(batch.end())).max();
         let trimmed = segment.trimmed().unwrap_or_default();
         Ok((records, trimmed, reached.unwrap_or(Offset::FIRST)))
     }
@@ -230,7 +230,7 @@ fn salvaged(segment: &[u8], position: usize, generation: u64) -> Vec<LeftRecord>
     records
 }
 
-impl Found {
+impl Known {
     /// Segments of which nothing is left.
     fn missing(first: u64, number: u64) -> Self {
         Self { first, number, header: None, end: None, is_damaged: true }

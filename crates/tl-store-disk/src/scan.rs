@@ -45,6 +45,11 @@ impl Segment {
         Ok(Self { number, file, bytes: Bytes::from(bytes) })
     }
 
+    /// All of it.
+    pub(crate) fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
     /// The header, if it is whole.
     pub(crate) fn header(&self) -> Option<SegmentHeader> {
         SegmentHeader::read(&self.bytes)

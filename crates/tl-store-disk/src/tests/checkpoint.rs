@@ -33,7 +33,7 @@ fn known(store: &DiskStore) -> Vec<String> {
     for number in 0..50 {
         let channel = Channel::parse(&format!("c.{number}")).expect("channel");
         let selection = channel.clone().into();
-        let missing = index.extent(&selection).trimmed_to;
+        let missing = index.view(&selection).trimmed_to;
         let kept = index.kept(channel.as_str());
         known.push(format!("{channel} {:?} {kept:?} {missing:?}", index.last(&channel)));
     }

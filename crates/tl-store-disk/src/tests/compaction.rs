@@ -285,7 +285,7 @@ async fn what_stays_though_it_has_expired_is_copied_once() {
     log.append(&["k.1"; 10]).await;
     log.append(&["fill"; 60]).await;
     log.trim_all().await;
-    let trims = || log.store.index.read().extent(&selection(&[">"])).trims;
+    let trims = || log.store.index.read().view(&selection(&[">"])).trims;
     let before = trims();
     log.store.trim(&rules(), log.now_ms).await.expect("trims");
     assert_eq!(trims(), before, "nothing is left to do");
