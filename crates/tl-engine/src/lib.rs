@@ -10,6 +10,7 @@
 mod access;
 mod environment;
 mod interests;
+mod lanes;
 mod publish;
 mod read;
 mod subscribe;
@@ -27,11 +28,13 @@ use tl_model::{Epoch, Offset, Position, Rules};
 use tl_store::{BoxFuture, LogStore, Page as StoredPage, Read, ReadError};
 
 pub use environment::{Environment, SystemEnvironment};
+pub use lanes::{Encoding, Run, Sent, Sink};
 pub use publish::{Publish, Receipts};
 pub use read::{Page, ReadRequest};
 pub use subscribe::Subscription;
 pub use tl_protocol::frame::Receipt;
 
+use lanes::Lanes;
 use tail::Tail;
 use writer::Writer;
 
@@ -46,6 +49,7 @@ struct Shared {
     environment: Arc<dyn Environment>,
     rules: Rules,
     tail: Arc<Tail>,
+    lanes: Arc<Lanes>,
     writer: Writer,
     reads: AtomicU64,
     draining: CancellationToken,
@@ -86,6 +90,7 @@ impl Engine {
             environment,
             rules,
             tail,
+            lanes: Arc::default(),
             writer,
             reads: AtomicU64::new(0),
             draining: CancellationToken::new(),

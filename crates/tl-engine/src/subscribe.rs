@@ -7,6 +7,7 @@ use tl_model::{After, Call, Error, LoggedEvent, Offset, Position, Selection, Sha
 use tl_protocol::subscription::{self as machine, Credit, Delivery, PageRead, Step};
 use tl_store::{BoxFuture, Page, Read, ReadError};
 
+use crate::lanes::{Membership, Sink};
 use crate::read::read_error;
 use crate::tail::{TailReader, Taken};
 use crate::{Engine, access};
@@ -25,6 +26,8 @@ pub struct Subscription {
     /// The place of what was handed out last.
     told: Offset,
     events_max: usize,
+    /// The lane that delivers in its place.
+    membership: Option<Membership>,
 }
 
 impl Engine {
@@ -53,6 +56,7 @@ impl Engine {
             found: VecDeque::new(),
             told: after,
             events_max: DELIVERY_EVENTS_MAX,
+            membership: None,
         })
     }
 }
@@ -79,6 +83,10 @@ impl Subscription {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Delivery<Arc<SharedEvent>>, Error>> {
+        if let Some(membership) = &self.membership {
+            let place = ready!(membership.poll_left(cx));
+            self.go_on_from(place);
+        }
         loop {
             if let Some(delivery) = self.found.pop_front() {
                 self.told = place(&delivery).unwrap_or(self.told);
@@ -96,27 +104,62 @@ impl Subscription {
         }
     }
 
+    /// Leaves what comes live to a lane, if there is one to join: it is sent to the sink with this tag.
+    /// Until the lane lets go of it, [`poll_next`](Self::poll_next) has nothing. Only a subscription that
+    /// has just had nothing to deliver can join.
+    pub fn follow(&mut self, sink: &Arc<dyn Sink>, tag: u64) {
+        let is_usual = self.events_max == DELIVERY_EVENTS_MAX && self.machine.is_live();
+        if self.membership.is_none() && is_usual && self.found.is_empty() {
+            let (lanes, sink) = (&self.engine.shared.lanes, sink.clone());
+            self.membership = lanes.join(&self.selection, &self.machine, &mut self.tail, sink, tag);
+        }
+    }
+
+    /// Leaves the lane it is in.
+    pub fn unfollow(&mut self) {
+        if let Some(membership) = &self.membership {
+            let place = membership.leave();
+            self.go_on_from(place);
+        }
+    }
+
     /// Allows so many more events.
     pub fn allow(&mut self, events: u64) {
-        self.machine.allow(events);
+        match &self.membership {
+            Some(membership) => membership.allow(events),
+            None => self.machine.allow(events),
+        }
     }
 
     /// The place from which another subscription would go on, once all that was handed out is
     /// handled. It moves on with what is not selected, too, whenever the subscription looks.
     pub fn position(&self) -> Position {
-        self.engine.position(match self.found.is_empty() {
-            true => self.machine.position(),
-            false => self.told,
-        })
+        let offset = match &self.membership {
+            Some(membership) => membership.position(),
+            None if self.found.is_empty() => self.machine.position(),
+            None => self.told,
+        };
+        self.engine.position(offset)
     }
 
     /// Looks whether the [`position`](Self::position) of a quiet subscription has moved on.
     pub fn look(&mut self) {
+        if let Some(membership) = &self.membership {
+            return membership.look(&mut self.tail);
+        }
         if let Step::ReadTail { events_max } = self.machine.step(self.events_max)
             && self.found.is_empty()
         {
             self.take(events_max);
         }
+    }
+
+    fn go_on_from(&mut self, (machine, seen): (machine::Subscription, u64)) {
+        self.machine = machine;
+        self.told = self.machine.position();
+        // Before the lane is let go: it keeps what both are interested in.
+        self.tail.attend(seen);
+        self.membership = None;
     }
 
     fn poll_log(
@@ -142,7 +185,7 @@ impl Subscription {
 
     fn poll_tail(&mut self, cx: &mut Context<'_>, events_max: usize) -> Poll<()> {
         while !self.take(events_max) {
-            ready!(self.tail.poll_woken(cx));
+            ready!(self.tail.wake().poll_set(cx));
         }
         Poll::Ready(())
     }
@@ -154,8 +197,8 @@ impl Subscription {
                 self.machine.handle_behind();
                 true
             }
-            Taken::Events(taken) => {
-                self.found.extend(self.machine.handle_tail(taken));
+            Taken::Events { read, .. } => {
+                self.found.extend(self.machine.handle_tail(read));
                 !self.found.is_empty()
             }
         }

@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use futures_util::task::AtomicWaker;
+use slab::Slab;
 
 use tl_model::limits::{TAIL_BYTES_MAX, TAIL_EVENTS_MAX};
 use tl_model::{Channel, Offset, Pattern, Selection, SharedEvent};
@@ -59,12 +60,12 @@ struct Window {
     entries: VecDeque<Arc<Entry>>,
     /// Every logged event of the pattern from here on is in the window.
     covers_from: Offset,
-    subscribers: Vec<Arc<Wake>>,
+    subscribers: Slab<Arc<Wake>>,
 }
 
 /// How a subscriber is woken: once, however much has happened.
 #[derive(Default)]
-struct Wake {
+pub(crate) struct Wake {
     is_set: AtomicBool,
     waker: AtomicWaker,
 }
@@ -72,12 +73,20 @@ struct Wake {
 /// A subscriber's place in the tail.
 pub(crate) struct TailReader {
     tail: Arc<Tail>,
-    interests: Vec<Arc<Interest>>,
+    interests: Vec<Registration>,
     wake: Arc<Wake>,
+    /// It is not woken: somebody else looks after its interests.
+    is_resting: bool,
     /// What came before is nothing to this subscriber, unless it was logged.
     registered: u64,
     /// Everything up to here has been looked at.
     seen: u64,
+}
+
+/// A subscriber's place in an interest.
+struct Registration {
+    interest: Arc<Interest>,
+    key: usize,
 }
 
 /// What the tail has for a subscriber.
@@ -85,7 +94,11 @@ pub(crate) enum Taken {
     /// The tail does not go back to the subscriber's position.
     Behind,
     /// The events, perhaps none.
-    Events(TailRead<Arc<SharedEvent>>),
+    Events {
+        read: TailRead<Arc<SharedEvent>>,
+        /// The sequence numbers of the first and the last.
+        sequences: Option<(u64, u64)>,
+    },
 }
 
 impl Tail {
@@ -121,12 +134,12 @@ impl Tail {
         let interests = selection.patterns().iter().map(|pattern| {
             let make = || Arc::new(Interest::new(pattern.clone(), next_offset));
             let interest = inner.interests.obtain(pattern, make).clone();
-            interest.window().subscribers.push(wake.clone());
-            interest
+            let key = interest.window().subscribers.insert(wake.clone());
+            Registration { interest, key }
         });
         let interests = interests.collect();
-        let registered = inner.next_sequence - 1;
-        TailReader { tail: self.clone(), interests, wake, registered, seen: 0 }
+        let (registered, is_resting) = (inner.next_sequence - 1, false);
+        TailReader { tail: self.clone(), interests, wake, is_resting, registered, seen: 0 }
     }
 
     fn show(&self, events: impl IntoIterator<Item = (Option<Offset>, Arc<SharedEvent>)>) {
@@ -140,15 +153,18 @@ impl Tail {
         inner.evict();
         drop(inner);
         for interest in concerned {
-            interest.window().subscribers.iter().for_each(|wake| wake.set());
+            interest.window().subscribers.iter().for_each(|(_, wake)| wake.set());
         }
     }
 
     fn forget(&self, reader: &TailReader) {
+        if reader.is_resting {
+            return;
+        }
         let mut inner = self.inner();
-        for interest in &reader.interests {
+        for Registration { interest, key } in &reader.interests {
             let mut window = interest.window();
-            window.subscribers.retain(|wake| !Arc::ptr_eq(wake, &reader.wake));
+            window.subscribers.remove(*key);
             if window.subscribers.is_empty() {
                 inner.interests.remove(&interest.pattern);
             }
@@ -205,7 +221,7 @@ impl Inner {
 
 impl Interest {
     fn new(pattern: Pattern, covers_from: Offset) -> Self {
-        let window = Window { entries: VecDeque::new(), covers_from, subscribers: Vec::new() };
+        let window = Window { entries: VecDeque::new(), covers_from, subscribers: Slab::new() };
         Self { pattern, window: Mutex::new(window) }
     }
 
@@ -233,9 +249,18 @@ impl Window {
 }
 
 impl Wake {
-    fn set(&self) {
+    pub(crate) fn set(&self) {
         if !self.is_set.swap(true, Ordering::AcqRel) {
             self.waker.wake();
+        }
+    }
+
+    /// Ready once it has been set since the last `take`.
+    pub(crate) fn poll_set(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.waker.register(cx.waker());
+        match self.is_set.load(Ordering::Acquire) {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
         }
     }
 }
@@ -243,8 +268,52 @@ impl Wake {
 impl TailReader {
     /// From which offset on the tail has everything of the selection.
     pub(crate) fn covers_from(&self) -> Offset {
-        let covers_from = self.interests.iter().map(|interest| interest.window().covers_from);
+        let covers_from = self.interests.iter().map(|it| it.interest.window().covers_from);
         covers_from.max().unwrap_or_default()
+    }
+
+    /// Everything with a sequence number up to here has been looked at.
+    pub(crate) fn seen(&self) -> u64 {
+        self.seen
+    }
+
+    /// Its flag, for whoever waits in its place.
+    pub(crate) fn wake(&self) -> &Arc<Wake> {
+        &self.wake
+    }
+
+    /// How many are woken for what it is interested in.
+    pub(crate) fn subscribers(&self) -> usize {
+        self.interests.iter().map(|it| it.interest.window().subscribers.len()).min().unwrap_or(0)
+    }
+
+    /// Is woken no more. Until [`attend`](Self::attend) another reader of the same selection keeps the
+    /// interests alive.
+    pub(crate) fn rest(&mut self) {
+        for Registration { interest, key } in &self.interests {
+            interest.window().subscribers.remove(*key);
+        }
+        self.is_resting = true;
+    }
+
+    /// Is woken again, for what comes after this sequence number.
+    pub(crate) fn attend(&mut self, seen: u64) {
+        for Registration { interest, key } in &mut self.interests {
+            *key = interest.window().subscribers.insert(self.wake.clone());
+        }
+        (self.is_resting, self.seen) = (false, seen);
+    }
+
+    /// Another reader of the same selection, at the same place.
+    pub(crate) fn twin(&self, selection: &Selection) -> Self {
+        let mut twin = self.tail.reader(selection);
+        (twin.registered, twin.seen) = (self.registered, self.seen);
+        twin
+    }
+
+    /// Looks from this sequence number on.
+    pub(crate) fn look_from(&mut self, seen: u64) {
+        self.seen = seen;
     }
 
     /// Takes what has not been seen, up to the limits. Logged events up to `position` are known
@@ -255,7 +324,7 @@ impl TailReader {
         let visible_offset = Offset::new(self.tail.visible_offset.load(Ordering::Acquire));
         let visible = self.tail.visible.load(Ordering::Acquire);
         let mut entries: Vec<Arc<Entry>> = Vec::new();
-        for interest in &self.interests {
+        for Registration { interest, .. } in &self.interests {
             let window = interest.window();
             if window.covers_from > position.next() {
                 return Taken::Behind;
@@ -283,17 +352,10 @@ impl TailReader {
             true => visible_offset.max(last_offset.unwrap_or_default()),
             false => last_offset.unwrap_or(position),
         };
+        let sequences = entries.first().zip(entries.last());
+        let sequences = sequences.map(|(first, last)| (first.sequence, last.sequence));
         let events = entries.iter().map(|entry| (entry.offset, entry.event.clone())).collect();
-        Taken::Events(TailRead { events, seen_to, reached_end: is_all })
-    }
-
-    /// Ready once something has happened since the last `take`.
-    pub(crate) fn poll_woken(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.wake.waker.register(cx.waker());
-        match self.wake.is_set.load(Ordering::Acquire) {
-            true => Poll::Ready(()),
-            false => Poll::Pending,
-        }
+        Taken::Events { read: TailRead { events, seen_to, reached_end: is_all }, sequences }
     }
 }
 

@@ -145,6 +145,11 @@ impl<E> Session<E> {
         self.is_probed = false;
     }
 
+    /// Something was sent that the machine did not ask for, such as events by a lane.
+    pub fn handle_sent(&mut self, at: Instant) {
+        self.last_sent = self.last_sent.max(at);
+    }
+
     /// Whether a subscription could begin, and behind which offset.
     pub fn handle_subscribed(
         &mut self,

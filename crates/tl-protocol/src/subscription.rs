@@ -92,6 +92,19 @@ pub struct TailRead<E> {
     pub reached_end: bool,
 }
 
+/// Events from the tail that go to several subscribers at the same place.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Run {
+    /// What was delivered last before it.
+    pub previous: Offset,
+    /// What is delivered last with it.
+    pub last: Offset,
+    /// How many events it has.
+    pub events: usize,
+    /// The offset up to which the tail was looked through.
+    pub seen_to: Offset,
+}
+
 /// How many events the subscriber still allows.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Credit {
@@ -149,6 +162,28 @@ impl Subscription {
         events.into_iter().chain(caught_up)
     }
 
+    /// Whether it stands where others stand, so that it can be served together with them.
+    pub fn is_live(&self) -> bool {
+        self.phase == Phase::Live && !self.is_new
+    }
+
+    /// Whether a run of events from the tail is the same for this subscriber as for others at whose
+    /// place `previous` was delivered last.
+    pub fn takes(&self, run: &Run) -> bool {
+        let is_allowed = match self.credit {
+            Credit::Events(credit) => credit >= run.events as u64,
+            Credit::Unlimited => true,
+        };
+        self.is_live() && self.delivered == run.previous && is_allowed
+    }
+
+    /// A run that it [takes](Self::takes) has been delivered.
+    pub fn handle_run(&mut self, run: &Run) {
+        self.delivered = run.last;
+        self.position = self.position.max(run.seen_to);
+        self.spend(run.events as u64);
+    }
+
     /// The tail no longer covers the position: back to the log.
     pub fn handle_behind(&mut self) {
         self.phase = Phase::CatchingUp;
@@ -165,6 +200,17 @@ impl Subscription {
             Phase::CatchingUp => Step::ReadLog { after: self.position, events_max },
             Phase::Live => Step::ReadTail { events_max },
         }
+    }
+
+    /// The place of what was delivered last.
+    pub fn delivered(&self) -> Offset {
+        self.delivered
+    }
+
+    /// The same place, with all the credit there is.
+    #[must_use]
+    pub fn unlimited(self) -> Self {
+        Self { credit: Credit::Unlimited, ..self }
     }
 
     /// The place from which another subscription would go on exactly where this one is.
@@ -188,10 +234,14 @@ impl Subscription {
         };
         let delivered: Vec<_> = events.into_iter().map(deliver).collect();
         self.position = self.position.max(self.delivered);
-        if let Credit::Events(credit) = &mut self.credit {
-            *credit = credit.saturating_sub(delivered.len() as u64);
-        }
+        self.spend(delivered.len() as u64);
         (!delivered.is_empty()).then_some(Delivery::Events(delivered))
+    }
+
+    fn spend(&mut self, events: u64) {
+        if let Credit::Events(credit) = &mut self.credit {
+            *credit = credit.saturating_sub(events);
+        }
     }
 }
 
@@ -312,6 +362,22 @@ mod tests {
         subscription.allow(u64::MAX);
         subscription.allow(u64::MAX);
         assert_eq!(subscription.step(10), Step::ReadTail { events_max: 10 });
+    }
+
+    #[test]
+    fn a_run_is_taken_only_from_the_same_place_and_with_credit_for_all_of_it() {
+        let mut subscription = Subscription::new(at(2), Credit::Events(3));
+        let run = Run { previous: at(2), last: at(7), events: 2, seen_to: at(9) };
+        assert!(!subscription.takes(&run), "it has not caught up");
+        subscription.handle_page(page(&[], 4), at(3));
+        assert!(subscription.takes(&run));
+        assert!(!subscription.takes(&Run { previous: at(1), ..run }));
+        assert!(!subscription.takes(&Run { events: 4, ..run }));
+        subscription.handle_run(&run);
+        assert_eq!(subscription.position(), at(9));
+        let told = subscription.handle_tail(taken(vec![(Some(at(10)), 10)], 10)).next();
+        assert_eq!(told, Some(delivered(&[(7, 10)])));
+        assert_eq!(subscription.step(10), Step::AwaitCredit, "both have cost credit");
     }
 
     proptest! {

@@ -1,13 +1,21 @@
+use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use tl_transport::model::{Error, ErrorCode, Form};
+use tl_transport::Line;
+use tl_transport::bytes::{Buf, Bytes};
+use tl_transport::engine::{Encoding, Run, Sent, Sink};
+use tl_transport::model::{Epoch, Error, ErrorCode, Form, SharedEvent};
+use tl_transport::protocol::frame::SubscriptionId;
 use tl_transport::protocol::session::CloseReason;
+use tl_transport::protocol::subscription::Delivered;
 use tl_transport::session::{Carrier, CarrierError, Incoming};
+use tl_transport::wire::frame::write_events;
 use tl_transport::wire::outbox::Outbox;
 
-use crate::codec::{CloseCode, Message};
+use crate::codec::{CloseCode, Message, ServerHeader};
 use crate::socket::WebSocket;
 
 /// Carries a session: frames in JSON are text messages, frames in protobuf binary ones.
@@ -16,7 +24,7 @@ pub(crate) struct WebSocketCarrier<S> {
     pub(crate) form: Form,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Carrier for WebSocketCarrier<S> {
+impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Carrier for WebSocketCarrier<S> {
     fn poll_receive(&mut self, cx: &mut Context<'_>) -> Result<Poll<Incoming>, CarrierError> {
         let Poll::Ready(message) = self.socket.poll_message(cx) else {
             return Ok(Poll::Pending);
@@ -57,6 +65,52 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Carrier for WebSocketCarrier<S> {
             Poll::Pending => Poll::Pending,
         })
     }
+
+    fn sink(&self, epoch: Epoch) -> Arc<dyn Sink> {
+        let (line, form) = (self.socket.line().clone(), self.form);
+        Arc::new(MessageSink { line, form, epoch })
+    }
+
+    fn served_at(&self) -> Option<Instant> {
+        self.socket.line().served_at().map(Into::into)
+    }
+}
+
+/// Where a lane writes messages.
+struct MessageSink<S> {
+    line: Arc<Line<S>>,
+    form: Form,
+    epoch: Epoch,
+}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Sink for MessageSink<S> {
+    fn send(&self, tag: u64, run: &mut Run) -> Sent {
+        let writer = match self.form {
+            Form::Json => "WebSocket text",
+            Form::Protobuf => "WebSocket binary",
+        };
+        let message = run.encoded(Encoding { writer, variant: tag }, |events| {
+            events_message(self.form, tag, events, self.epoch)
+        });
+        self.line.send(&message, run.begun())
+    }
+}
+
+fn events_message(
+    form: Form,
+    tag: u64,
+    events: &[Delivered<Arc<SharedEvent>>],
+    epoch: Epoch,
+) -> Bytes {
+    let mut frame = Outbox::new();
+    // A session tags what follows a lane with the number of its subscription.
+    let subscription = SubscriptionId(u32::try_from(tag).unwrap_or(u32::MAX));
+    write_events(form, subscription, events, epoch, &mut frame);
+    let header = ServerHeader::message(form == Form::Json, frame.remaining());
+    let mut message = Vec::with_capacity(header.as_bytes().len() + frame.remaining());
+    message.extend_from_slice(header.as_bytes());
+    message.extend_from_slice(&frame.take_all());
+    message.into()
 }
 
 fn wrong_kind(form: Form) -> Error {

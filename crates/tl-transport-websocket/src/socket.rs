@@ -2,24 +2,23 @@
 
 use std::io;
 use std::mem::MaybeUninit;
-use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio_util::io::poll_read_buf;
 
+use tl_transport::Line;
 use tl_transport::wire::outbox::Outbox;
 
 use crate::codec::{CloseCode, Decoder, Message, ServerHeader};
 
 /// The server's end of a WebSocket. While nothing is said it holds no buffer.
 pub struct WebSocket<S> {
-    stream: S,
+    line: Arc<Line<S>>,
     decoder: Decoder,
     inbox: BytesMut,
-    outbox: Outbox,
     has_closed: bool,
 }
 
@@ -27,8 +26,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// A WebSocket on a stream after its handshake. Larger messages end it.
     pub fn new(stream: S, message_bytes_max: usize) -> Self {
         let decoder = Decoder::new(message_bytes_max);
-        let (inbox, outbox) = (BytesMut::new(), Outbox::new());
-        Self { stream, decoder, inbox, outbox, has_closed: false }
+        let (line, inbox) = (Line::new(stream), BytesMut::new());
+        Self { line, decoder, inbox, has_closed: false }
     }
 
     /// The next message. Pings are answered, and what ends the connection is answered as the RFC
@@ -60,8 +59,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     pub fn queue(&mut self, is_text: bool, message: &mut Outbox) {
         if !self.has_closed {
             let header = ServerHeader::message(is_text, message.remaining());
-            self.outbox.put(header.as_bytes());
-            self.outbox.append(message);
+            self.line.put(|out| {
+                out.put(header.as_bytes());
+                out.append(message);
+            });
         }
     }
 
@@ -83,36 +84,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 
     /// Bytes that have not left.
     pub fn unsent(&self) -> usize {
-        self.outbox.remaining()
+        self.line.unsent()
     }
 
     /// Sends what is queued, as much at once as the system takes.
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while self.outbox.has_remaining() {
-            let mut slices = [io::IoSlice::new(&[]); SLICES_MAX];
-            let count = self.outbox.chunks_vectored(&mut slices);
-            let stream = Pin::new(&mut self.stream);
-            let written = ready!(stream.poll_write_vectored(cx, &slices[..count]))?;
-            if written == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-            self.outbox.advance(written);
-        }
-        self.outbox.shrink();
-        Pin::new(&mut self.stream).poll_flush(cx)
+        self.line.poll_flush(cx)
+    }
+
+    /// The bytes below the messages.
+    pub fn line(&self) -> &Arc<Line<S>> {
+        &self.line
     }
 
     /// Ends the stream so that the last frames arrive: says that no more comes, then reads until
     /// the peer has ended it too.
-    pub async fn finish(mut self) {
+    pub async fn finish(self) {
         let ending = async {
-            let mut stream = Pin::new(&mut self.stream);
-            std::future::poll_fn(|cx| stream.as_mut().poll_shutdown(cx)).await.ok()?;
+            std::future::poll_fn(|cx| self.line.poll_shutdown(cx)).await.ok()?;
             let mut sink = [0; 1024];
             loop {
                 let mut buffer = ReadBuf::new(&mut sink);
-                let stream = &mut stream;
-                std::future::poll_fn(|cx| stream.as_mut().poll_read(cx, &mut buffer)).await.ok()?;
+                std::future::poll_fn(|cx| self.line.poll_read(cx, &mut buffer)).await.ok()?;
                 if buffer.filled().is_empty() {
                     return Some(());
                 }
@@ -133,8 +126,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 
     fn queue_control(&mut self, header: &ServerHeader, payload: &[u8]) {
         if !self.has_closed {
-            self.outbox.put(header.as_bytes());
-            self.outbox.put(payload);
+            self.line.put(|out| {
+                out.put(header.as_bytes());
+                out.put(payload);
+            });
         }
     }
 
@@ -143,14 +138,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let wanted = self.decoder.wanted();
         if wanted > READ_BYTES {
-            self.inbox.reserve(wanted.min(LARGE_READ_BYTES));
-            return poll_read_buf(Pin::new(&mut self.stream), cx, &mut self.inbox);
+            return self.poll_read_large(cx, wanted.min(LARGE_READ_BYTES));
         }
         let mut stack = [MaybeUninit::uninit(); READ_BYTES];
         let mut buffer = ReadBuf::uninit(&mut stack);
-        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
+        ready!(self.line.poll_read(cx, &mut buffer))?;
         self.inbox.extend_from_slice(buffer.filled());
         Poll::Ready(Ok(buffer.filled().len()))
+    }
+
+    fn poll_read_large(&mut self, cx: &mut Context<'_>, bytes: usize) -> Poll<io::Result<usize>> {
+        let begun = self.inbox.len();
+        self.inbox.resize(begun + bytes, 0);
+        let mut buffer = ReadBuf::new(&mut self.inbox[begun..]);
+        let polled = self.line.poll_read(cx, &mut buffer);
+        let read = buffer.filled().len();
+        self.inbox.truncate(begun + read);
+        ready!(polled)?;
+        Poll::Ready(Ok(read))
     }
 }
 
@@ -158,7 +163,5 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 const READ_BYTES: usize = 8 * 1024;
 /// A read at once of a message that is known to be large.
 const LARGE_READ_BYTES: usize = 256 * 1024;
-/// Pieces in one vectored write; the system takes up to 1,024.
-const SLICES_MAX: usize = 64;
 /// How long the peer's end of the connection is waited for.
 const FINISH_TIMEOUT: Duration = Duration::from_secs(2);

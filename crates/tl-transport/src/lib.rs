@@ -13,6 +13,7 @@
 
 mod host;
 pub mod http;
+mod line;
 pub mod reading;
 pub mod session;
 mod stamp;
@@ -20,6 +21,7 @@ mod stamp;
 pub mod testkit;
 
 pub use host::{Handler, Host, HttpService, Origins, Peer, Route};
+pub use line::Line;
 pub use stamp::EngineStamp;
 
 pub use bytes::{self, Bytes};

@@ -15,9 +15,9 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesOrdered, Stream};
 use tokio::time::Sleep;
 
-use tl_engine::{Engine, Publish, Receipts, Subscription};
+use tl_engine::{Engine, Publish, Receipts, Sink, Subscription};
 use tl_model::{Call, Form, SharedEvent};
-use tl_protocol::frame::{self, RequestId, Subscribe, SubscriptionId};
+use tl_protocol::frame::{self, ClientFrame, RequestId, Subscribe, SubscriptionId};
 use tl_protocol::session::{CloseReason, Opening, Output, Session};
 use tl_wire::frame::{read_client, write_server};
 use tl_wire::outbox::Outbox;
@@ -65,6 +65,8 @@ struct Driver {
     drained: BoxFuture<'static, ()>,
     timer: Pin<Box<Sleep>>,
     frame: Outbox,
+    /// Where lanes write for this session, once it has followed any.
+    sink: Option<Arc<dyn Sink>>,
     /// The carrier did not take all there was.
     is_blocked: bool,
     /// The session is over; what is queued may still leave until then.
@@ -90,6 +92,7 @@ impl Driver {
             drained: Box::pin(engine.draining().cancelled_owned()),
             timer: Box::pin(tokio::time::sleep_until((now + options.heartbeat).into())),
             frame: Outbox::new(),
+            sink: None,
             is_blocked: false,
             closing: None,
         }
@@ -100,6 +103,9 @@ impl Driver {
         carrier: &mut impl Carrier,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), CarrierError>> {
+        if let Some(at) = carrier.served_at() {
+            self.session.handle_sent(at);
+        }
         loop {
             let mut has_moved = self.poll_incoming(carrier, cx)?;
             has_moved |= self.poll_receipts(cx);
@@ -114,8 +120,20 @@ impl Driver {
                 return Poll::Ready(Ok(()));
             }
             if !(has_moved && is_flushed) {
+                self.follow(carrier, is_flushed);
                 return Poll::Pending;
             }
+        }
+    }
+
+    /// Leaves to lanes what comes live.
+    fn follow(&mut self, carrier: &impl Carrier, is_flushed: bool) {
+        if !is_flushed || self.closing.is_some() {
+            return;
+        }
+        for (id, subscription) in &mut self.subscriptions {
+            let sink = self.sink.get_or_insert_with(|| carrier.sink(self.engine.epoch()));
+            subscription.follow(sink, u64::from(id.0));
         }
     }
 
@@ -155,6 +173,9 @@ impl Driver {
             Incoming::Alive => self.session.handle_alive(now),
             Incoming::Message(message) => {
                 let frame = read_client(self.form, &message, &EngineStamp(&self.engine));
+                if let Ok(ClientFrame::Unsubscribe { subscription }) = &frame {
+                    self.note_last_place(*subscription);
+                }
                 self.session.handle_frame(now, frame);
             }
             Incoming::Refused(error) => self.session.handle_frame(now, Err(error)),
@@ -282,6 +303,14 @@ impl Driver {
         self.closing = Some(now() + wait);
         self.subscriptions.clear();
         carrier.queue_close(reason);
+    }
+
+    /// Takes a subscription back from its lane, and tells the session where it ends.
+    fn note_last_place(&mut self, id: SubscriptionId) {
+        if let Some((_, subscription)) = self.subscriptions.iter_mut().find(|it| it.0 == id) {
+            subscription.unfollow();
+            self.session.handle_progress(id, subscription.position().offset);
+        }
     }
 
     /// Tells the session how far quiet subscriptions have come.

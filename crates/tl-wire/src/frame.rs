@@ -19,7 +19,7 @@ use crate::draft::Stamp;
 use crate::generated::throughline::v1 as contract;
 
 pub(crate) use from_server::receipt_message;
-pub use from_server::write_server;
+pub use from_server::{write_events, write_server};
 
 /// Reads a frame of a client.
 ///

@@ -11,8 +11,12 @@ use bytes::{Buf, Bytes};
 use fastrand::Rng;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use tl_engine::{Encoding, Run, Sent, Sink};
+use tl_model::{Epoch, Form};
+use tl_transport::protocol::frame::SubscriptionId;
 use tl_transport::protocol::session::CloseReason;
 use tl_transport::session::{Carrier, CarrierError, Incoming};
+use tl_wire::frame::write_events;
 use tl_wire::outbox::Outbox;
 
 use crate::world::lock;
@@ -138,6 +142,7 @@ impl Reader {
     }
 }
 
+#[derive(Clone)]
 struct Writer {
     pipe: Arc<Mutex<Pipe>>,
     random: Rng,
@@ -186,18 +191,41 @@ impl Item {
 /// The server's end, as its sessions see it.
 pub(crate) struct SimulatedCarrier {
     end: End,
+    form: Form,
+    out: Arc<Mutex<Out>>,
+}
+
+/// What waits for the link: queued by the session, and by lanes that serve it.
+struct Out {
+    writer: Writer,
     queued: VecDeque<Item>,
     unsent: usize,
+    served_at: Option<Instant>,
 }
 
 impl SimulatedCarrier {
-    pub(crate) fn new(end: End) -> Self {
-        Self { end, queued: VecDeque::new(), unsent: 0 }
+    pub(crate) fn new(end: End, form: Form) -> Self {
+        let writer = end.writer.clone();
+        let out = Out { writer, queued: VecDeque::new(), unsent: 0, served_at: None };
+        Self { end, form, out: Arc::new(Mutex::new(out)) }
     }
+}
 
+impl Out {
     fn queue(&mut self, item: Item) {
         self.unsent += item.len();
         self.queued.push_back(item);
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.queued.is_empty() {
+            ready!(self.writer.poll_room(cx))?;
+            if let Some(item) = self.queued.pop_front() {
+                self.unsent -= item.len();
+                self.writer.push(item);
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -213,32 +241,62 @@ impl Carrier for SimulatedCarrier {
 
     fn queue_message(&mut self, message: &mut Outbox) {
         let bytes = message.copy_to_bytes(message.remaining());
-        self.queue(Item::Message(bytes));
+        lock(&self.out).queue(Item::Message(bytes));
     }
 
     fn queue_probe(&mut self) {
-        self.queue(Item::Ping);
+        lock(&self.out).queue(Item::Ping);
     }
 
     fn queue_close(&mut self, _: CloseReason) {
-        self.queue(Item::Close);
+        lock(&self.out).queue(Item::Close);
     }
 
     fn unsent(&self) -> usize {
-        self.unsent
+        lock(&self.out).unsent
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, CarrierError> {
-        while !self.queued.is_empty() {
-            if self.end.writer.poll_room(cx)?.is_pending() {
-                return Ok(Poll::Pending);
-            }
-            if let Some(item) = self.queued.pop_front() {
-                self.unsent -= item.len();
-                self.end.writer.push(item);
-            }
+        Ok(match lock(&self.out).poll_flush(cx) {
+            Poll::Ready(flushed) => Poll::Ready(flushed?),
+            Poll::Pending => Poll::Pending,
+        })
+    }
+
+    fn sink(&self, epoch: Epoch) -> Arc<dyn Sink> {
+        Arc::new(SimulatedSink { out: self.out.clone(), form: self.form, epoch })
+    }
+
+    fn served_at(&self) -> Option<std::time::Instant> {
+        lock(&self.out).served_at.map(Into::into)
+    }
+}
+
+/// Where a lane writes for a session.
+struct SimulatedSink {
+    out: Arc<Mutex<Out>>,
+    form: Form,
+    epoch: Epoch,
+}
+
+impl Sink for SimulatedSink {
+    fn send(&self, tag: u64, run: &mut Run) -> Sent {
+        let mut out = lock(&self.out);
+        if out.unsent > 0 {
+            return Sent::Refused;
         }
-        Ok(Poll::Ready(()))
+        let encoding = Encoding { writer: "simulated", variant: tag << 1 | self.form as u64 };
+        let message = run.encoded(encoding, |events| {
+            let (mut frame, id) = (Outbox::new(), SubscriptionId(tag as u32));
+            write_events(self.form, id, events, self.epoch, &mut frame);
+            frame.take_all()
+        });
+        out.queue(Item::Message(message));
+        out.served_at = Some(run.begun());
+        match out.poll_flush(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Ok(())) => Sent::All,
+            Poll::Ready(Err(_)) | Poll::Pending => Sent::Waits,
+        }
     }
 }
 

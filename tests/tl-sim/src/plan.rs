@@ -14,6 +14,8 @@ pub(crate) struct Plan {
     pub(crate) link_delay_ms_max: u64,
     pub(crate) publishers: usize,
     pub(crate) subscribers: usize,
+    /// What they subscribe to first, if that is the same for all: then they share lanes.
+    pub(crate) shared: Option<&'static [&'static str]>,
     /// Publishes of one publisher, at most.
     pub(crate) publishes: usize,
     /// Publishes that are sent at once.
@@ -47,7 +49,8 @@ impl Plan {
             disk_delay_ms_max: one_of(random, [0, 3, 30]),
             link_delay_ms_max: one_of(random, [0, 20, 300]),
             publishers: random.usize(1..=3),
-            subscribers: random.usize(1..=3),
+            subscribers: random.usize(1..=4),
+            shared: random.bool().then(|| one_of(random, SELECTIONS)),
             publishes: random.usize(5..40),
             burst: one_of(random, [1, 1, 1, 5]),
             batch_max: one_of(random, [1, 3, 8]),

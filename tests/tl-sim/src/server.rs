@@ -65,7 +65,7 @@ impl Server {
     pub(crate) fn accept(&mut self, world: &Arc<World>, random: &mut Rng) -> (LinkEnd, Form) {
         let (client, server) = link(random, world.plan.link_delay_ms_max);
         let form = if random.bool() { Form::Json } else { Form::Protobuf };
-        let (engine, mut carrier) = (self.engine.clone(), SimulatedCarrier::new(server));
+        let (engine, mut carrier) = (self.engine.clone(), SimulatedCarrier::new(server, form));
         let watch = Watch(world.clone());
         let session = tokio::spawn(async move {
             let _watch = watch;

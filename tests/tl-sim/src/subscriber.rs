@@ -27,8 +27,9 @@ pub(crate) struct Subscriber {
 impl Subscriber {
     pub(crate) fn new(world: Arc<World>, mut random: Rng, number: usize) -> Self {
         let count = random.usize(1..=2);
-        let followings = (0..count).map(|_| {
-            let patterns = SELECTIONS[random.usize(..SELECTIONS.len())];
+        let followings = (0..count).map(|which| {
+            let own = one_of(&mut random, SELECTIONS);
+            let patterns = world.plan.shared.filter(|_| which == 0).unwrap_or(own);
             Following::new(patterns, one_of(&mut random, [None, None, Some(1), Some(7)]))
         });
         let followings = Arc::new(Mutex::new(followings.collect()));

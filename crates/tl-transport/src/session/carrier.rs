@@ -1,9 +1,12 @@
 use std::io;
+use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use bytes::Bytes;
 
-use tl_model::Error;
+use tl_engine::Sink;
+use tl_model::{Epoch, Error};
 use tl_protocol::session::CloseReason;
 use tl_wire::outbox::Outbox;
 
@@ -26,6 +29,13 @@ pub trait Carrier {
 
     /// Sends what is queued. Ready once all of it has left.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, CarrierError>;
+
+    /// Where lanes can write `events` frames for this carrier, tagged with their subscription.
+    /// `epoch` is that of the log.
+    fn sink(&self, epoch: Epoch) -> Arc<dyn Sink>;
+
+    /// When a lane wrote last.
+    fn served_at(&self) -> Option<Instant>;
 }
 
 /// What comes in.

@@ -1,11 +1,13 @@
 use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::task::noop_waker;
-use tl_engine::{Options, SystemEnvironment};
+use tl_engine::{Encoding, Options, Run, Sent, SystemEnvironment};
 use tl_model::{Channel, Epoch, Event, NewEvent};
 use tl_store::MemoryStore;
+use tl_wire::frame::write_events;
 
 use super::*;
 
@@ -24,6 +26,36 @@ struct TestCarrier {
     /// How many bytes the peer still takes.
     window: usize,
     probes: usize,
+    served: Arc<Mutex<Served>>,
+}
+
+/// What lanes have sent.
+#[derive(Debug, Default)]
+struct Served {
+    frames: String,
+    at: Option<Instant>,
+}
+
+struct TestSink(Arc<Mutex<Served>>);
+
+impl Sink for TestSink {
+    fn send(&self, tag: u64, run: &mut Run) -> Sent {
+        let encoding = Encoding { writer: "test", variant: tag };
+        let bytes = run.encoded(encoding, |events| {
+            let (id, epoch) = (SubscriptionId(tag as u32), Epoch::from_random(1 << 40));
+            let mut frame = Outbox::new();
+            write_events(Form::Json, id, events, epoch, &mut frame);
+            frame.take_all()
+        });
+        let mut served = lock(&self.0);
+        served.frames.push_str(std::str::from_utf8(&bytes).expect("JSON"));
+        served.at = Some(run.begun().into_std());
+        Sent::All
+    }
+}
+
+fn lock(served: &Arc<Mutex<Served>>) -> MutexGuard<'_, Served> {
+    served.lock().expect("no test panics while it holds it")
 }
 
 impl Carrier for TestCarrier {
@@ -54,6 +86,14 @@ impl Carrier for TestCarrier {
         self.sent.push_str(std::str::from_utf8(&bytes).expect("JSON"));
         self.window -= count;
         Ok(if self.unsent() == 0 { Poll::Ready(()) } else { Poll::Pending })
+    }
+
+    fn sink(&self, _: Epoch) -> Arc<dyn Sink> {
+        Arc::new(TestSink(self.served.clone()))
+    }
+
+    fn served_at(&self) -> Option<Instant> {
+        lock(&self.served).at
     }
 }
 

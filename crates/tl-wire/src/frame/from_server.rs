@@ -23,16 +23,27 @@ pub fn write_server(
     out: &mut Outbox,
 ) {
     match (frame, form) {
-        (ServerFrame::Events { subscription, events }, Form::Json) => {
-            write_events_json(*subscription, events, epoch, out);
-        }
-        (ServerFrame::Events { subscription, events }, Form::Protobuf) => {
-            write_events_protobuf(*subscription, events, epoch, out);
+        (ServerFrame::Events { subscription, events }, form) => {
+            write_events(form, *subscription, events, epoch, out);
         }
         (frame, form) => {
             let frame = contract::ServerFrame { frame: message(frame) };
             out.put(&encode(form, &frame));
         }
+    }
+}
+
+/// Writes the frame that delivers events. `epoch` is that of the log their offsets belong to.
+pub fn write_events(
+    form: Form,
+    subscription: SubscriptionId,
+    events: &[Delivered<Arc<SharedEvent>>],
+    epoch: Epoch,
+    out: &mut Outbox,
+) {
+    match form {
+        Form::Json => write_events_json(subscription, events, epoch, out),
+        Form::Protobuf => write_events_protobuf(subscription, events, epoch, out),
     }
 }
 

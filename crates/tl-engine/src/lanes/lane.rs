@@ -1,0 +1,266 @@
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Context, Poll};
+
+use futures_util::task::AtomicWaker;
+use slab::Slab;
+use tokio::task::{coop, yield_now};
+use tokio::time::Instant;
+
+use tl_model::limits::{DELIVERY_BYTES_MAX, DELIVERY_EVENTS_MAX};
+use tl_model::{Offset, Selection};
+use tl_protocol::subscription::{self as machine, Delivery};
+
+use super::{Lanes, Run, Sent, Sink};
+use crate::tail::{TailReader, Taken, Wake};
+
+/// One lane. It is kept by those who have joined it, and ends with the last of them.
+pub(super) struct Lane {
+    lanes: Weak<Lanes>,
+    selection: Selection,
+    wake: Arc<Wake>,
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    /// Where the lane stands.
+    subscription: machine::Subscription,
+    tail: TailReader,
+    members: Slab<Arc<Member>>,
+}
+
+/// A subscriber in a lane.
+struct Member {
+    state: Mutex<State>,
+    sink: Arc<dyn Sink>,
+    tag: u64,
+    waker: AtomicWaker,
+}
+
+struct State {
+    is_in: bool,
+    /// Nothing up to this sequence number is news to it.
+    seen: u64,
+    subscription: machine::Subscription,
+}
+
+/// A subscriber's hold on its lane. Dropping it leaves the lane.
+pub(crate) struct Membership {
+    lane: Arc<Lane>,
+    member: Arc<Member>,
+    key: usize,
+}
+
+impl Lane {
+    /// A lane that begins where a subscriber stands.
+    pub(super) fn open(
+        lanes: &Arc<Lanes>,
+        selection: &Selection,
+        subscription: &machine::Subscription,
+        tail: TailReader,
+    ) -> Arc<Self> {
+        let (lanes, selection) = (Arc::downgrade(lanes), selection.clone());
+        let (wake, subscription) = (tail.wake().clone(), subscription.clone().unlimited());
+        let inner = Mutex::new(Inner { subscription, tail, members: Slab::new() });
+        // There may be something already that the subscriber has not seen.
+        wake.set();
+        let lane = Arc::new(Self { lanes, selection, wake: wake.clone(), inner });
+        // It yields by itself, and a sink that is told to wait for its turn would seem full.
+        tokio::spawn(coop::unconstrained(serve(Arc::downgrade(&lane), wake)));
+        lane
+    }
+
+    pub(super) fn has_room(&self) -> bool {
+        self.inner().members.len() < LANE_SUBSCRIBERS_MAX
+    }
+
+    /// Takes a subscriber in, unless the lane has seen more than it has: then it is about to be woken.
+    pub(super) fn join(
+        self: Arc<Self>,
+        subscription: &machine::Subscription,
+        seen: u64,
+        sink: Arc<dyn Sink>,
+        tag: u64,
+    ) -> Option<Membership> {
+        let mut inner = self.inner();
+        if seen < inner.tail.seen() {
+            return None;
+        }
+        let state = State { is_in: true, seen, subscription: subscription.clone() };
+        let (state, waker) = (Mutex::new(state), AtomicWaker::new());
+        let member = Arc::new(Member { state, sink, tag, waker });
+        let key = inner.members.insert(member.clone());
+        drop(inner);
+        Some(Membership { lane: self, member, key })
+    }
+
+    /// What all are to be sent next.
+    fn take(&self) -> Option<Run> {
+        let mut inner = self.inner();
+        let Inner { subscription, tail, .. } = &mut *inner;
+        let (position, previous) = (subscription.position(), subscription.delivered());
+        match tail.take(position, DELIVERY_EVENTS_MAX, DELIVERY_BYTES_MAX) {
+            Taken::Behind => {
+                inner.dismiss_all();
+                None
+            }
+            Taken::Events { read, sequences } => {
+                let seen_to = read.seen_to;
+                let Some(Delivery::Events(events)) = subscription.handle_tail(read).next() else {
+                    return None;
+                };
+                let last = subscription.delivered();
+                let place = machine::Run { previous, last, events: events.len(), seen_to };
+                let (begun, encoded) = (Instant::now(), Vec::new());
+                Some(Run { events, place, sequences: sequences?, begun, encoded })
+            }
+        }
+    }
+
+    /// The members from this key on, a few of them, and the key to go on with.
+    fn some(&self, from: usize, some: &mut Vec<(usize, Arc<Member>)>) -> usize {
+        let inner = self.inner();
+        let end = (from + SERVED_AT_ONCE).min(inner.members.capacity());
+        let members = (from..end).filter_map(|key| Some((key, inner.members.get(key)?.clone())));
+        some.extend(members);
+        end
+    }
+
+    fn is_end(&self, key: usize) -> bool {
+        key >= self.inner().members.capacity()
+    }
+
+    /// Removes a member, if it is still there.
+    fn remove(&self, key: usize, member: &Arc<Member>) {
+        let mut inner = self.inner();
+        if inner.members.get(key).is_some_and(|it| Arc::ptr_eq(it, member)) {
+            inner.members.remove(key);
+        }
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    /// The tail does not go back to where the lane stands: each reads the log by itself.
+    fn dismiss_all(&mut self) {
+        for member in self.members.drain() {
+            member.state().is_in = false;
+            member.waker.wake();
+        }
+    }
+}
+
+impl Drop for Lane {
+    fn drop(&mut self) {
+        self.wake.set();
+        if let Some(lanes) = self.lanes.upgrade() {
+            lanes.forget(&self.selection);
+        }
+    }
+}
+
+/// Serves a lane until nobody is in it.
+async fn serve(lane: Weak<Lane>, wake: Arc<Wake>) {
+    let mut some = Vec::with_capacity(SERVED_AT_ONCE);
+    loop {
+        std::future::poll_fn(|cx| wake.poll_set(cx)).await;
+        let Some(lane) = lane.upgrade() else { return };
+        while let Some(mut run) = lane.take() {
+            let mut key = 0;
+            while !lane.is_end(key) {
+                key = lane.some(key, &mut some);
+                for (key, member) in some.drain(..) {
+                    if !member.serve(&mut run) {
+                        lane.remove(key, &member);
+                        member.waker.wake();
+                    }
+                }
+                yield_now().await;
+            }
+        }
+    }
+}
+
+impl Member {
+    /// Sends it a run; false if it leaves the lane.
+    fn serve(&self, run: &mut Run) -> bool {
+        let mut state = self.state();
+        let (first, last) = run.sequences;
+        if !state.is_in || last <= state.seen {
+            return true;
+        }
+        let sent = match first > state.seen && state.subscription.takes(&run.place) {
+            true => self.sink.send(self.tag, run),
+            false => Sent::Refused,
+        };
+        if sent != Sent::Refused {
+            state.seen = last;
+            state.subscription.handle_run(&run.place);
+        }
+        state.is_in = sent == Sent::All;
+        state.is_in
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Membership {
+    /// Ready once the lane has let go of the subscriber: where that stands now, and what it has seen.
+    pub(crate) fn poll_left(&self, cx: &mut Context<'_>) -> Poll<(machine::Subscription, u64)> {
+        self.member.waker.register(cx.waker());
+        let state = self.member.state();
+        match state.is_in {
+            true => Poll::Pending,
+            false => Poll::Ready((state.subscription.clone(), state.seen)),
+        }
+    }
+
+    /// Leaves the lane.
+    pub(crate) fn leave(&self) -> (machine::Subscription, u64) {
+        let mut state = self.member.state();
+        let was_in = std::mem::take(&mut state.is_in);
+        let place = (state.subscription.clone(), state.seen);
+        drop(state);
+        if was_in {
+            self.lane.remove(self.key, &self.member);
+        }
+        place
+    }
+
+    /// Allows so many more events.
+    pub(crate) fn allow(&self, events: u64) {
+        self.member.state().subscription.allow(events);
+    }
+
+    /// Where the subscriber stands.
+    pub(crate) fn position(&self) -> Offset {
+        self.member.state().subscription.position()
+    }
+
+    /// Moves the subscriber on past what is not selected, as far as its reader sees nothing else.
+    pub(crate) fn look(&self, tail: &mut TailReader) {
+        let mut state = self.member.state();
+        tail.look_from(state.seen);
+        let taken = tail.take(state.subscription.position(), 1, 1);
+        if let Taken::Events { read, .. } = taken
+            && read.events.is_empty()
+        {
+            drop(state.subscription.handle_tail(read));
+        }
+    }
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+/// So many are served by one task; with more, several cores can share the work.
+const LANE_SUBSCRIBERS_MAX: usize = 1_024;
+/// So many are served before others have their turn: a fraction of a millisecond.
+const SERVED_AT_ONCE: usize = 32;
