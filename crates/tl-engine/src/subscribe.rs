@@ -115,7 +115,7 @@ impl Subscription {
         }
     }
 
-    /// Leaves the lane it is in.
+    /// Leaves the lane it is in: nothing more is sent by it, and whoever waits has to poll again.
     pub fn unfollow(&mut self) {
         if let Some(membership) = &self.membership {
             let place = membership.leave();
@@ -142,11 +142,10 @@ impl Subscription {
         self.engine.position(offset)
     }
 
-    /// Looks whether the [`position`](Self::position) of a quiet subscription has moved on.
+    /// Looks whether the [`position`](Self::position) of a quiet subscription has moved on. Leaves its
+    /// lane: while it is in one, the position may be behind what has been sent when it is told.
     pub fn look(&mut self) {
-        if let Some(membership) = &self.membership {
-            return membership.look(&mut self.tail);
-        }
+        self.unfollow();
         if let Step::ReadTail { events_max } = self.machine.step(self.events_max)
             && self.found.is_empty()
         {

@@ -311,11 +311,6 @@ impl TailReader {
         twin
     }
 
-    /// Looks from this sequence number on.
-    pub(crate) fn look_from(&mut self, seen: u64) {
-        self.seen = seen;
-    }
-
     /// Takes what has not been seen, up to the limits. Logged events up to `position` are known
     /// already, from the log.
     pub(crate) fn take(&mut self, position: Offset, events_max: usize, bytes_max: usize) -> Taken {

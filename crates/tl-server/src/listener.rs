@@ -5,6 +5,7 @@
 //! with its first request is cut off before anything is set up for it. What was read is
 //! [replayed](replay) to hyper.
 
+mod http1;
 mod malformed;
 mod replay;
 mod tls;
@@ -15,7 +16,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use hyper::server::conn::{http1, http2};
+use futures_util::future::BoxFuture;
+use hyper::server::conn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
@@ -29,6 +31,9 @@ use tl_model::limits::{
     HEADERS_BYTES_MAX, HEADERS_MAX, HEADERS_TIMEOUT, HEARTBEATS_DEAD, HTTP2_STREAMS_MAX,
     IDLE_TIMEOUT,
 };
+use tl_transport::http::Response;
+use tl_transport::http::axum::body::Body;
+use tl_transport::http::detached::{self, Detached};
 use tl_transport::{HttpService, Peer};
 
 use crate::config::Config;
@@ -41,8 +46,8 @@ pub struct ListenOptions {
     tls: Option<TlsAcceptor>,
     heartbeat: Duration,
     permits: Arc<Semaphore>,
-    http1: http1::Builder,
-    http2: http2::Builder<TokioExecutor>,
+    http1: conn::http1::Builder,
+    http2: conn::http2::Builder<TokioExecutor>,
 }
 
 /// A socket that listens.
@@ -55,13 +60,13 @@ impl ListenOptions {
     /// Reads the certificate, if there is one.
     pub fn new(config: &Config) -> Result<Self, TlsError> {
         let heartbeat = config.connections.heartbeat.0;
-        let mut http1 = http1::Builder::new();
+        let mut http1 = conn::http1::Builder::new();
         http1
             .timer(TokioTimer::new())
             .header_read_timeout(IDLE_TIMEOUT)
             .max_headers(HEADERS_MAX)
             .max_header_size(HEADERS_BYTES_MAX);
-        let mut http2 = http2::Builder::new(TokioExecutor::new());
+        let mut http2 = conn::http2::Builder::new(TokioExecutor::new());
         http2
             .timer(TokioTimer::new())
             .enable_connect_protocol()
@@ -127,13 +132,14 @@ impl Listener {
                 options: options.clone(),
                 service: service.clone(),
                 stopping: stopping.clone(),
+                connections: connections.clone(),
                 address,
+                permit,
             };
             connections.spawn(async move {
                 if let Err(error) = connection.serve(stream).await {
                     tracing::debug!(%address, %error, "a connection has ended");
                 }
-                drop(permit);
             });
         }
     }
@@ -159,7 +165,10 @@ struct Connection {
     options: Arc<ListenOptions>,
     service: HttpService,
     stopping: CancellationToken,
+    connections: TaskTracker,
     address: SocketAddr,
+    /// Held until the connection ends.
+    permit: OwnedSemaphorePermit,
 }
 
 /// Why a connection ended before its time.
@@ -193,26 +202,9 @@ impl Connection {
         };
         let stream = Replay::new(stream, read.freeze());
         match version {
-            Version::Http1 => self.serve_http1(stream, is_tls).await,
+            Version::Http1 => self.serve_http1(stream, is_tls, None).await,
             Version::Http2 => self.serve_http2(stream, is_tls).await,
         }
-    }
-
-    async fn serve_http1<S: Io>(
-        self,
-        stream: Replay<S>,
-        is_tls: bool,
-    ) -> Result<(), ConnectionError> {
-        let service = self.service_for(is_tls);
-        let connection = self.options.http1.serve_connection(TokioIo::new(stream), service);
-        let mut connection = std::pin::pin!(connection.with_upgrades());
-        tokio::select! {
-            // What is answered from now on says that the connection ends.
-            biased;
-            () = self.stopping.cancelled() => connection.as_mut().graceful_shutdown(),
-            ended = connection.as_mut() => return Ok(ended?),
-        }
-        Ok(connection.await?)
     }
 
     async fn serve_http2<S: Io>(
@@ -245,18 +237,30 @@ struct PeerService {
 }
 
 impl hyper::service::Service<hyper::Request<hyper::body::Incoming>> for PeerService {
-    type Response =
-        <HttpService as hyper::service::Service<hyper::Request<hyper::body::Incoming>>>::Response;
+    type Response = Response;
     type Error = std::convert::Infallible;
-    type Future =
-        <HttpService as hyper::service::Service<hyper::Request<hyper::body::Incoming>>>::Future;
+    type Future = BoxFuture<'static, Result<Response, Self::Error>>;
 
-    fn call(&self, mut request: hyper::Request<hyper::body::Incoming>) -> Self::Future {
+    fn call(&self, request: hyper::Request<hyper::body::Incoming>) -> Self::Future {
+        let service = self.clone();
+        Box::pin(async move {
+            let (response, detached) = service.answer(request).await;
+            Ok(detached::attach(response, detached).await)
+        })
+    }
+}
+
+impl PeerService {
+    /// Answers one request. What takes long is left to the caller.
+    async fn answer(
+        self,
+        mut request: hyper::Request<hyper::body::Incoming>,
+    ) -> (Response, Option<Detached>) {
         if let Some(refusal) = malformed::refusal(&request) {
-            return Box::pin(std::future::ready(Ok(refusal)));
+            return (refusal, None);
         }
         request.extensions_mut().insert(self.peer);
-        self.service.call(request)
+        self.service.answer_detached(request.map(Body::new)).await
     }
 }
 

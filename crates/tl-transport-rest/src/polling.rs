@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tl_transport::engine::Engine;
 use tl_transport::http::types::HeaderMap;
 use tl_transport::http::types::header::HeaderValue;
 use tl_transport::http::{Exchange, Query, Served};
@@ -101,9 +102,9 @@ fn suffix(served: Served) -> &'static str {
 
 /// When to poll again, in seconds: an eighth of the time nothing has happened, so that quiet
 /// channels are asked rarely and busy ones soon; ±20 % by chance, so that clients spread out.
-pub(crate) fn interval(exchange: &Exchange, selection: &Selection) -> HeaderValue {
-    let quiet_ms = exchange.engine.quiet_for_ms(selection).unwrap_or(UNKNOWN_QUIET_MS);
-    let chance = exchange.engine.environment().random() as f64 / u64::MAX as f64;
+pub(crate) fn interval(engine: &Engine, selection: &Selection) -> HeaderValue {
+    let quiet_ms = engine.quiet_for_ms(selection).unwrap_or(UNKNOWN_QUIET_MS);
+    let chance = engine.environment().random() as f64 / u64::MAX as f64;
     let seconds = interval_seconds(quiet_ms, chance);
     HeaderValue::from_str(&format!("{seconds:.1}")).unwrap_or(HeaderValue::from_static("5"))
 }

@@ -12,10 +12,9 @@ mod stream;
 
 use std::time::Duration;
 
-use tl_transport::http::axum::body::Body;
 use tl_transport::http::types::Method;
 use tl_transport::http::types::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, VARY};
-use tl_transport::http::{Exchange, Response};
+use tl_transport::http::{Exchange, Response, detached};
 use tl_transport::model::limits::HEARTBEAT;
 use tl_transport::model::{Error, ErrorCode};
 use tl_transport::protocol::subscription::Credit;
@@ -66,7 +65,7 @@ fn open(exchange: &Exchange, sse: Sse) -> Result<Response, Error> {
     let engine = &exchange.engine;
     let subscription = engine.subscribe(&exchange.call, selection, after, Credit::Unlimited)?;
     let stream = EventStream::new(engine, subscription, large, sse, exchange.call.deadline);
-    let mut response = Response::new(Body::new(stream));
+    let mut response = detached::stream(stream);
     let headers = [
         (CONTENT_TYPE, HeaderValue::from_static(sse::CONTENT_TYPE)),
         (CACHE_CONTROL, HeaderValue::from_static("no-cache")),

@@ -1,4 +1,3 @@
-use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -6,11 +5,11 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use tl_transport::bytes::{Buf, Bytes};
-use tl_transport::engine::{Engine, Subscription};
-use tl_transport::http::http_body::{Body, Frame};
+use tl_transport::engine::{Encoding, Engine, Sink, Subscription};
+use tl_transport::http::detached::{Script, Streaming};
 use tl_transport::http::status;
 use tl_transport::model::{Error, Position, SharedEvent};
-use tl_transport::protocol::subscription::Delivery;
+use tl_transport::protocol::subscription::{Delivered, Delivery};
 use tl_transport::session::spread;
 use tl_transport::wire::outbox::Outbox;
 use tl_transport::wire::sse::{self, Large};
@@ -73,12 +72,7 @@ impl EventStream {
         match delivery {
             Delivery::CaughtUp { at } => sse::caught_up(&mut self.out, position(at)),
             Delivery::Gap(gap) => sse::gap(&mut self.out, gap, log),
-            Delivery::Events(events) => {
-                for event in events {
-                    let (at, previous) = (position(event.offset), position(event.previous));
-                    sse::event(&mut self.out, &event.event, at, previous, self.large);
-                }
-            }
+            Delivery::Events(events) => write_events(&mut self.out, &events, log, self.large),
         }
     }
 
@@ -89,7 +83,9 @@ impl EventStream {
     }
 
     /// Tells the client when to come back, and ends. Its last id is where it goes on.
-    fn say_goodbye(&mut self) {
+    fn say_goodbye(&mut self, cx: &mut Context<'_>) {
+        self.subscription.unfollow();
+        self.fill(cx);
         let chance = self.engine.environment().random();
         sse::retry(&mut self.out, spread(self.sse.reconnect_within, chance));
         self.has_ended = true;
@@ -101,13 +97,22 @@ impl EventStream {
             return false;
         }
         self.reset_timer();
-        // The subscription has just looked: nothing of its selection lies before its position.
-        sse::heartbeat(&mut self.out, self.subscription.position());
+        // Nothing may overtake the position, and nothing of the selection may lie before it.
+        self.subscription.unfollow();
+        self.fill(cx);
+        if self.out.remaining() == 0 {
+            sse::heartbeat(&mut self.out, self.subscription.position());
+        }
         true
     }
 
     fn reset_timer(&mut self) {
-        let beat = tokio::time::Instant::now() + self.sse.heartbeat;
+        self.beat_after(tokio::time::Instant::now());
+    }
+
+    /// Silence is counted from here.
+    fn beat_after(&mut self, sent: tokio::time::Instant) {
+        let beat = sent + self.sse.heartbeat;
         let deadline = self.deadline.map_or(beat, |deadline| beat.min(deadline.into()));
         self.timer.as_mut().reset(deadline);
     }
@@ -117,35 +122,59 @@ impl EventStream {
     }
 }
 
-impl Body for EventStream {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let this = self.get_mut();
-        if this.has_ended {
+impl Streaming for EventStream {
+    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        if self.has_ended {
             return Poll::Ready(None);
         }
-        if this.is_overdue() {
-            this.has_ended = true;
+        if self.is_overdue() {
+            self.subscription.unfollow();
+            self.has_ended = true;
             return Poll::Ready(None);
         }
-        this.fill(cx);
-        if !this.has_ended && this.draining.as_mut().poll(cx).is_ready() {
-            this.say_goodbye();
+        self.fill(cx);
+        if !self.has_ended && self.draining.as_mut().poll(cx).is_ready() {
+            self.say_goodbye(cx);
         }
-        if this.out.remaining() == 0 && !this.beat(cx) {
+        if self.out.remaining() == 0 && !self.beat(cx) {
             return Poll::Pending;
         }
-        this.reset_timer();
-        Poll::Ready(Some(Ok(Frame::data(this.out.take_all()))))
+        self.reset_timer();
+        Poll::Ready(Some(self.out.take_all()))
     }
 
-    fn is_end_stream(&self) -> bool {
-        self.has_ended && self.out.remaining() == 0
+    fn script(&self) -> Script {
+        let (log, large) = (self.subscription.position(), self.large);
+        let encoding = Encoding { writer: "SSE", variant: large as u64 };
+        let write = move |events: &[Delivered<Arc<SharedEvent>>]| {
+            let mut out = Outbox::new();
+            write_events(&mut out, events, log, large);
+            out.take_all()
+        };
+        Script { encoding, write: Box::new(write) }
+    }
+
+    fn follow(&mut self, sink: &Arc<dyn Sink>) {
+        self.subscription.follow(sink, 0);
+    }
+
+    fn handle_sent(&mut self, at: tokio::time::Instant) {
+        if self.timer.deadline() < at + self.sse.heartbeat {
+            self.beat_after(at);
+        }
+    }
+}
+
+/// Writes events. `log` is any place in their log.
+fn write_events(
+    out: &mut Outbox,
+    events: &[Delivered<Arc<SharedEvent>>],
+    log: Position,
+    large: Large,
+) {
+    let position = |offset| Position { offset, ..log };
+    for event in events {
+        sse::event(out, &event.event, position(event.offset), position(event.previous), large);
     }
 }
 

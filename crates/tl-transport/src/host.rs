@@ -2,7 +2,6 @@
 
 mod origin;
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +20,7 @@ use tower::ServiceExt;
 use tl_engine::Engine;
 use tl_model::{Call, Error, ErrorCode};
 
+use crate::http::detached::{self, Detached};
 use crate::http::{Exchange, Request, Response, Room, Served, negotiate, problem_response};
 
 pub use origin::Origins;
@@ -132,30 +132,33 @@ impl HttpService {
 
     /// Answers one request.
     pub async fn answer(self, request: Request) -> Response {
+        let (response, detached) = self.answer_detached(request).await;
+        detached::attach(response, detached).await
+    }
+
+    /// Answers one request. What takes long is left to the caller.
+    pub async fn answer_detached(self, request: Request) -> (Response, Option<Detached>) {
         let origin = match self.origins.check(&request) {
             Ok(origin) => origin,
-            Err(error) => return problem_response(&error),
+            Err(error) => return (problem_response(&error), None),
         };
         if let Some(preflight) = origin.preflight(&request) {
-            return preflight;
+            return (preflight, None);
         }
         let mut response = match self.router.oneshot(request).await {
             Ok(response) => response,
             Err(infallible) => match infallible {},
         };
         origin.expose(response.headers_mut());
-        response
-    }
-}
-
-impl hyper::service::Service<::http::Request<hyper::body::Incoming>> for HttpService {
-    type Response = Response;
-    type Error = Infallible;
-    type Future = BoxFuture<'static, Result<Response, Infallible>>;
-
-    fn call(&self, request: ::http::Request<hyper::body::Incoming>) -> Self::Future {
-        let service = self.clone();
-        Box::pin(async move { Ok(service.answer(request.map(Body::new)).await) })
+        let detached = detached::detach(&mut response).map(|detached| match detached {
+            Detached::Later(later) => Detached::Later(Box::pin(async move {
+                let mut response = later.await;
+                origin.expose(response.headers_mut());
+                response
+            })),
+            stream @ Detached::Stream(_) => stream,
+        });
+        (response, detached)
     }
 }
 
@@ -185,6 +188,8 @@ impl Resource {
             response.headers_mut().insert(ALLOW, self.allow());
         }
         if is_head {
+            let detached = detached::detach(&mut response);
+            response = detached::attach(response, detached).await;
             *response.body_mut() = Body::empty();
         }
         response

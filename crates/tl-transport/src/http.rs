@@ -1,6 +1,8 @@
 //! HTTP as rooms see it: one request and what belongs to it.
 
+mod bare;
 mod body;
+pub mod detached;
 mod exchange;
 mod negotiate;
 mod problem;
@@ -8,6 +10,7 @@ mod query;
 
 use axum::body::Body;
 
+pub use bare::{Framing, serve_stream};
 pub(crate) use body::Room;
 pub use exchange::Exchange;
 pub use negotiate::negotiate;

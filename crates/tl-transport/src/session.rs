@@ -179,7 +179,10 @@ impl Driver {
                 self.session.handle_frame(now, frame);
             }
             Incoming::Refused(error) => self.session.handle_frame(now, Err(error)),
-            Incoming::Ended => self.closing = Some(now + CLOSE_TIMEOUT),
+            Incoming::Ended => {
+                self.subscriptions.clear();
+                self.closing = Some(now + CLOSE_TIMEOUT);
+            }
         }
         Ok(true)
     }
@@ -308,12 +311,13 @@ impl Driver {
     /// Takes a subscription back from its lane, and tells the session where it ends.
     fn note_last_place(&mut self, id: SubscriptionId) {
         if let Some((_, subscription)) = self.subscriptions.iter_mut().find(|it| it.0 == id) {
-            subscription.unfollow();
+            subscription.look();
             self.session.handle_progress(id, subscription.position().offset);
         }
     }
 
-    /// Tells the session how far quiet subscriptions have come.
+    /// Tells the session how far quiet subscriptions have come. They leave their lanes, so that nothing
+    /// overtakes the frame that tells it.
     fn note_places(&mut self) {
         for (id, subscription) in &mut self.subscriptions {
             subscription.look();

@@ -240,18 +240,6 @@ impl Membership {
     pub(crate) fn position(&self) -> Offset {
         self.member.state().subscription.position()
     }
-
-    /// Moves the subscriber on past what is not selected, as far as its reader sees nothing else.
-    pub(crate) fn look(&self, tail: &mut TailReader) {
-        let mut state = self.member.state();
-        tail.look_from(state.seen);
-        let taken = tail.take(state.subscription.position(), 1, 1);
-        if let Taken::Events { read, .. } = taken
-            && read.events.is_empty()
-        {
-            drop(state.subscription.handle_tail(read));
-        }
-    }
 }
 
 impl Drop for Membership {

@@ -16,6 +16,21 @@ impl<S> Replay<S> {
     pub(super) fn new(stream: S, beginning: Bytes) -> Self {
         Self { stream, beginning }
     }
+
+    /// These bytes are read again, before all others.
+    pub(super) fn unread(self, bytes: Bytes) -> Self {
+        let beginning = match (bytes.is_empty(), self.beginning.is_empty()) {
+            (true, _) => self.beginning,
+            (_, true) => bytes,
+            _ => [bytes, self.beginning].concat().into(),
+        };
+        Self { stream: self.stream, beginning }
+    }
+
+    /// The stream; what was to be read again is thrown away.
+    pub(super) fn into_stream(self) -> S {
+        self.stream
+    }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Replay<S> {

@@ -1,0 +1,265 @@
+//! HTTP/1.1: served by hyper, except for answers that take long.
+//!
+//! When a room marks its answer as [detached], hyper is taken apart and only the bare connection is kept,
+//! in a task of its own. A stream stays there until it ends. An answer that comes later goes back to hyper,
+//! as the answer to a request that is made up for it, and whatever the client asks next follows.
+
+use std::future::poll_fn;
+use std::io;
+use std::mem::MaybeUninit;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use bytes::{Bytes, BytesMut};
+use futures_util::future::BoxFuture;
+use hyper::body::{Body, Incoming};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, ReadBuf};
+
+use tl_transport::http::detached::{self, Detached, Streaming};
+use tl_transport::http::types::header::{CONNECTION, HeaderValue};
+use tl_transport::http::types::{Method, Version};
+use tl_transport::http::{Framing, Response, serve_stream};
+
+use super::replay::Replay;
+use super::{Connection, ConnectionError, Io, PeerService};
+
+impl Connection {
+    /// Serves requests until the connection ends, or one leaves hyper.
+    pub(super) async fn serve_http1<S: Io>(
+        self,
+        stream: Replay<S>,
+        is_tls: bool,
+        first: Option<Response>,
+    ) -> Result<(), ConnectionError> {
+        let leaving = Leaving::default();
+        let (peer, first) = (self.service_for(is_tls), Mutex::new(first));
+        let service = Http1Service { peer, first, leaving: leaving.clone() };
+        let connection = self.options.http1.serve_connection(TokioIo::new(stream), service);
+        let mut connection = connection.with_upgrades();
+        let mut stopping = pin!(self.stopping.clone().cancelled_owned());
+        let mut is_stopping = false;
+        let left = poll_fn(|cx| {
+            loop {
+                if let Poll::Ready(ended) = Pin::new(&mut connection).poll(cx) {
+                    return Poll::Ready(ended.map(|()| None));
+                }
+                if let Poll::Ready(left) = leaving.poll_left() {
+                    return Poll::Ready(Ok(Some(left)));
+                }
+                if is_stopping || stopping.as_mut().poll(cx).is_pending() {
+                    return Poll::Pending;
+                }
+                // What is answered from now on says that the connection ends.
+                is_stopping = true;
+                Pin::new(&mut connection).graceful_shutdown();
+            }
+        });
+        let left = left.await?;
+        // hyper reads a request only once the answer before it has left.
+        if let (Some(left), Some(parts)) = (left, connection.into_parts()) {
+            let stream = parts.io.into_inner().unread(parts.read_buf);
+            self.go_on(stream, is_tls, left);
+        }
+        Ok(())
+    }
+
+    /// Keeps the connection in a task of its own, which is as small as it can be.
+    fn go_on<S: Io>(self, stream: Replay<S>, is_tls: bool, left: Left) {
+        let Left { response, request, detached } = left;
+        let connections = self.connections.clone();
+        let address = self.address;
+        let ended = move |ended: Result<(), ConnectionError>| {
+            if let Err(error) = ended {
+                tracing::debug!(%address, %error, "a connection has ended");
+            }
+        };
+        match detached {
+            Detached::Later(later) => drop(connections.spawn(async move {
+                ended(self.answer_later(stream, is_tls, request, later).await);
+            })),
+            Detached::Stream(streaming) => drop(connections.spawn(async move {
+                let _permit = self.permit;
+                ended(stream_out(stream, response, request, streaming).await);
+            })),
+        }
+    }
+
+    fn answer_later<S: Io>(
+        self,
+        stream: Replay<S>,
+        is_tls: bool,
+        request: Request,
+        later: BoxFuture<'static, Response>,
+    ) -> BoxFuture<'static, Result<(), ConnectionError>> {
+        Box::pin(async move {
+            let Some((stream, mut response)) = wait(stream, later).await? else { return Ok(()) };
+            if self.stopping.is_cancelled() {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            let stream = stream.unread(request.made_up());
+            let connections = self.connections.clone();
+            let serving = self.serve_http1(stream, is_tls, Some(response));
+            connections.spawn(async move {
+                // The client notices by itself.
+                let _ = serving.await;
+            });
+            Ok(())
+        })
+    }
+}
+
+/// Waits for an answer; `None` if the client goes away first. What it says meanwhile is kept.
+async fn wait<S: Io>(
+    mut stream: Replay<S>,
+    mut later: BoxFuture<'static, Response>,
+) -> io::Result<Option<(Replay<S>, Response)>> {
+    let mut said = BytesMut::new();
+    let response = poll_fn(|cx| {
+        if let Poll::Ready(response) = later.as_mut().poll(cx) {
+            return Poll::Ready(Ok(Some(response)));
+        }
+        while said.len() < SAID_BYTES_MAX {
+            match poll_read_some(&mut stream, cx, &mut said) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Ok(None)),
+                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => break,
+            }
+        }
+        Poll::Pending
+    });
+    Ok(response.await?.map(|response| (stream.unread(said.freeze()), response)))
+}
+
+fn poll_read_some<S: Io>(
+    stream: &mut Replay<S>,
+    cx: &mut Context<'_>,
+    read: &mut BytesMut,
+) -> Poll<io::Result<usize>> {
+    let mut stack = [MaybeUninit::uninit(); SAID_BYTES_MAX];
+    let mut buffer = ReadBuf::uninit(&mut stack);
+    let polled = Pin::new(stream).poll_read(cx, &mut buffer);
+    read.extend_from_slice(buffer.filled());
+    polled.map_ok(|()| buffer.filled().len())
+}
+
+async fn stream_out<S: Io>(
+    stream: Replay<S>,
+    response: Response,
+    request: Request,
+    streaming: Box<dyn Streaming>,
+) -> Result<(), ConnectionError> {
+    let framing = match request.version {
+        Version::HTTP_11 => Framing::Chunked,
+        _ => Framing::Connection,
+    };
+    let (parts, _) = response.into_parts();
+    let stream = stream.into_stream();
+    Ok(serve_stream(stream, parts.status, &parts.headers, framing, streaming).await?)
+}
+
+/// An answer that leaves hyper.
+struct Left {
+    response: Response,
+    request: Request,
+    detached: Detached,
+}
+
+/// What has to be remembered of a request.
+struct Request {
+    version: Version,
+    connection: Option<HeaderValue>,
+}
+
+impl Request {
+    fn of<B>(request: &hyper::Request<B>) -> Self {
+        // Copied: what hyper has read is not held for a header.
+        let copy = |value: &HeaderValue| HeaderValue::from_bytes(value.as_bytes()).ok();
+        let connection = request.headers().get(CONNECTION).and_then(copy);
+        Self { version: request.version(), connection }
+    }
+
+    /// The head of a request that is answered in the same way.
+    fn made_up(&self) -> Bytes {
+        let mut head = format!("GET / {:?}\r\n", self.version).into_bytes();
+        if let Some(connection) = &self.connection {
+            head.extend_from_slice(b"connection: ");
+            head.extend_from_slice(connection.as_bytes());
+            head.extend_from_slice(b"\r\n");
+        }
+        head.extend_from_slice(b"\r\n");
+        head.into()
+    }
+}
+
+/// Where an answer is put that leaves.
+#[derive(Clone, Default)]
+struct Leaving(Arc<Mutex<Option<Left>>>);
+
+impl Leaving {
+    fn put(&self, left: Left) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(left);
+    }
+
+    /// Asked after every poll of the connection, within which answers are put here.
+    fn poll_left(&self) -> Poll<Left> {
+        let left = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        left.map_or(Poll::Pending, Poll::Ready)
+    }
+}
+
+/// Answers the requests of one connection.
+struct Http1Service {
+    peer: PeerService,
+    /// An answer that is ready: it belongs to the first request.
+    first: Mutex<Option<Response>>,
+    leaving: Leaving,
+}
+
+impl hyper::service::Service<hyper::Request<Incoming>> for Http1Service {
+    type Response = Response;
+    type Error = std::convert::Infallible;
+    type Future = BoxFuture<'static, Result<Response, Self::Error>>;
+
+    fn call(&self, request: hyper::Request<Incoming>) -> Self::Future {
+        let first = self.first.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(response) = first {
+            return Box::pin(std::future::ready(Ok(response)));
+        }
+        // Whatever is left of a body would lie between this request and the next one.
+        let may_leave = request.method() == Method::GET && request.body().is_end_stream();
+        let (peer, leaving) = (self.peer.clone(), self.leaving.clone());
+        Box::pin(async move {
+            let request_like = may_leave.then(|| Request::of(&request));
+            let (response, detached) = peer.answer(request).await;
+            match (request_like, detached) {
+                (Some(request), Some(detached)) => {
+                    leaving.put(Left { response, request, detached });
+                    std::future::pending().await
+                }
+                (_, detached) => Ok(detached::attach(response, detached).await),
+            }
+        })
+    }
+}
+
+/// Bytes of the next request that are read while the answer to this one is awaited.
+const SAID_BYTES_MAX: usize = 1_024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_made_up_request_is_answered_like_the_one_before() {
+        let made_up = |version, connection: Option<&'static str>| {
+            let connection = connection.map(HeaderValue::from_static);
+            String::from_utf8(Request { version, connection }.made_up().to_vec()).expect("text")
+        };
+        assert_eq!(made_up(Version::HTTP_11, None), "GET / HTTP/1.1\r\n\r\n");
+        let kept = made_up(Version::HTTP_10, Some("keep-alive"));
+        assert_eq!(kept, "GET / HTTP/1.0\r\nconnection: keep-alive\r\n\r\n");
+    }
+}

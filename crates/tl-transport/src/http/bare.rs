@@ -1,0 +1,168 @@
+//! A stream on a bare connection of HTTP/1.1 (RFC 9112).
+
+use std::fmt::Write as _;
+use std::future::poll_fn;
+use std::io;
+use std::mem::MaybeUninit;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use ::http::{HeaderMap, StatusCode};
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use tl_engine::{Run, Sent, Sink};
+use tl_wire::outbox::Outbox;
+
+use super::detached::{Script, Streaming};
+use crate::line::Line;
+
+/// How a body says where it ends (RFC 9112 §6.3).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Framing {
+    /// In chunks, the last of which is empty.
+    Chunked,
+    /// With the connection: all that HTTP/1.0 knows.
+    Connection,
+}
+
+/// Writes a response's head, and then its body until that ends or the client is gone.
+///
+/// # Errors
+///
+/// The connection broke.
+pub async fn serve_stream<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
+    stream: S,
+    status: StatusCode,
+    headers: &HeaderMap,
+    framing: Framing,
+    streaming: Box<dyn Streaming>,
+) -> io::Result<()> {
+    let line = Line::new(stream);
+    line.put(|out| out.put(&head(status, headers, framing)));
+    let mut bare = Bare { line, framing, streaming, sink: None, has_ended: false };
+    poll_fn(|cx| bare.poll(cx)).await
+}
+
+struct Bare<S> {
+    line: Arc<Line<S>>,
+    framing: Framing,
+    streaming: Box<dyn Streaming>,
+    /// Where lanes write for it, once it has followed any.
+    sink: Option<Arc<dyn Sink>>,
+    has_ended: bool,
+}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Bare<S> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Some(at) = self.line.served_at() {
+            self.streaming.handle_sent(at);
+        }
+        loop {
+            if self.poll_gone(cx)?.is_ready() {
+                return Poll::Ready(Ok(()));
+            }
+            ready!(self.line.poll_flush(cx))?;
+            if self.has_ended {
+                return self.line.poll_shutdown(cx);
+            }
+            match self.streaming.poll_data(cx) {
+                Poll::Ready(Some(data)) => self.line.put(|out| self.framing.put(out, &data)),
+                Poll::Ready(None) => {
+                    self.line.put(|out| out.put(self.framing.end()));
+                    self.has_ended = true;
+                }
+                Poll::Pending => {
+                    self.follow();
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+
+    /// Ready once the client has gone. Whatever else it says is not for this response.
+    fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            let mut stack = [MaybeUninit::uninit(); READ_BYTES];
+            let mut buffer = ReadBuf::uninit(&mut stack);
+            ready!(self.line.poll_read(cx, &mut buffer))?;
+            if buffer.filled().is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+
+    fn follow(&mut self) {
+        let sink = self.sink.get_or_insert_with(|| {
+            let (line, framing) = (self.line.clone(), self.framing);
+            Arc::new(StreamSink { line, framing, script: self.streaming.script() })
+        });
+        self.streaming.follow(sink);
+    }
+}
+
+/// Where lanes write a stream's events.
+struct StreamSink<S> {
+    line: Arc<Line<S>>,
+    framing: Framing,
+    script: Script,
+}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Sink for StreamSink<S> {
+    fn send(&self, _: u64, run: &mut Run) -> Sent {
+        let mut encoding = self.script.encoding;
+        encoding.variant = encoding.variant << 1 | self.framing as u64;
+        let bytes = run.encoded(encoding, |events| {
+            let mut out = Outbox::new();
+            self.framing.put(&mut out, &(self.script.write)(events));
+            out.take_all()
+        });
+        self.line.send(&bytes, run.begun())
+    }
+}
+
+impl Framing {
+    fn put(self, out: &mut Outbox, data: &Bytes) {
+        match self {
+            Self::Chunked => {
+                out.put(format!("{:x}\r\n", data.len()).as_bytes());
+                out.put_shared(data);
+                out.put(b"\r\n");
+            }
+            Self::Connection => out.put_shared(data),
+        }
+    }
+
+    fn end(self) -> &'static [u8] {
+        match self {
+            Self::Chunked => b"0\r\n\r\n",
+            Self::Connection => b"",
+        }
+    }
+
+    fn header(self) -> &'static str {
+        match self {
+            Self::Chunked => "transfer-encoding: chunked",
+            Self::Connection => "connection: close",
+        }
+    }
+}
+
+fn head(status: StatusCode, headers: &HeaderMap, framing: Framing) -> BytesMut {
+    let mut head = BytesMut::new();
+    let reason = status.canonical_reason().unwrap_or_default();
+    // Writing to memory does not fail.
+    let _ = write!(head, "HTTP/1.1 {} {reason}\r\n", status.as_str());
+    for (name, value) in headers {
+        head.extend_from_slice(name.as_str().as_bytes());
+        head.extend_from_slice(b": ");
+        head.extend_from_slice(value.as_bytes());
+        head.extend_from_slice(b"\r\n");
+    }
+    let date = httpdate::fmt_http_date(std::time::SystemTime::now());
+    let _ = write!(head, "date: {date}\r\n{}\r\n\r\n", framing.header());
+    head
+}
+
+/// What a client says while it is streamed to is thrown away.
+const READ_BYTES: usize = 512;
