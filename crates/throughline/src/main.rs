@@ -13,7 +13,12 @@ mod subscribe;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use mimalloc::MiMalloc;
 use tl_client::{Client, ClientBuilder};
+
+/// What idle connections leave behind is given back to the system, and not left in holes.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Publish an event once; it is logged durably, in order, and reaches every client over whichever
 /// transport suits it. Any client can leave one transport and go on from the same cursor on another.

@@ -7,6 +7,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::mem::MaybeUninit;
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
@@ -69,20 +70,18 @@ impl Connection {
     fn go_on<S: Io>(self, stream: Replay<S>, is_tls: bool, left: Left) {
         let Left { response, request, detached } = left;
         let connections = self.connections.clone();
-        let address = self.address;
-        let ended = move |ended: Result<(), ConnectionError>| {
-            if let Err(error) = ended {
-                tracing::debug!(%address, %error, "a connection has ended");
-            }
-        };
         match detached {
-            Detached::Later(later) => drop(connections.spawn(async move {
-                ended(self.answer_later(stream, is_tls, request, later).await);
-            })),
-            Detached::Stream(streaming) => drop(connections.spawn(async move {
-                let _permit = self.permit;
-                ended(stream_out(stream, response, request, streaming).await);
-            })),
+            Detached::Later(later) => {
+                drop(connections.spawn(self.answer_later(stream, is_tls, request, later)));
+            }
+            Detached::Stream(streaming) => {
+                let (address, permit) = (self.address, self.permit);
+                let streaming = stream_out(stream, &response, &request, streaming);
+                connections.spawn(async move {
+                    note_end(address, streaming.await.map_err(ConnectionError::Io));
+                    drop(permit);
+                });
+            }
         }
     }
 
@@ -92,21 +91,23 @@ impl Connection {
         is_tls: bool,
         request: Request,
         later: BoxFuture<'static, Response>,
-    ) -> BoxFuture<'static, Result<(), ConnectionError>> {
+    ) -> BoxFuture<'static, ()> {
         Box::pin(async move {
-            let Some((stream, mut response)) = wait(stream, later).await? else { return Ok(()) };
+            let Ok(Some((stream, mut response))) = wait(stream, later).await else { return };
             if self.stopping.is_cancelled() {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
             let stream = stream.unread(request.made_up());
-            let connections = self.connections.clone();
+            let (connections, address) = (self.connections.clone(), self.address);
             let serving = self.serve_http1(stream, is_tls, Some(response));
-            connections.spawn(async move {
-                // The client notices by itself.
-                let _ = serving.await;
-            });
-            Ok(())
+            connections.spawn(async move { note_end(address, serving.await) });
         })
+    }
+}
+
+fn note_end(address: SocketAddr, ended: Result<(), ConnectionError>) {
+    if let Err(error) = ended {
+        tracing::debug!(%address, %error, "a connection has ended");
     }
 }
 
@@ -145,19 +146,18 @@ fn poll_read_some<S: Io>(
     polled.map_ok(|()| buffer.filled().len())
 }
 
-async fn stream_out<S: Io>(
+fn stream_out<S: Io>(
     stream: Replay<S>,
-    response: Response,
-    request: Request,
+    response: &Response,
+    request: &Request,
     streaming: Box<dyn Streaming>,
-) -> Result<(), ConnectionError> {
+) -> impl Future<Output = io::Result<()>> + Send + use<S> {
     let framing = match request.version {
         Version::HTTP_11 => Framing::Chunked,
         _ => Framing::Connection,
     };
-    let (parts, _) = response.into_parts();
     let stream = stream.into_stream();
-    Ok(serve_stream(stream, parts.status, &parts.headers, framing, streaming).await?)
+    serve_stream(stream, response.status(), response.headers(), framing, streaming)
 }
 
 /// An answer that leaves hyper.

@@ -31,17 +31,17 @@ pub enum Framing {
 /// # Errors
 ///
 /// The connection broke.
-pub async fn serve_stream<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
+pub fn serve_stream<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
     stream: S,
     status: StatusCode,
     headers: &HeaderMap,
     framing: Framing,
     streaming: Box<dyn Streaming>,
-) -> io::Result<()> {
+) -> impl Future<Output = io::Result<()>> + Send + use<S> {
     let line = Line::new(stream);
     line.put(|out| out.put(&head(status, headers, framing)));
     let mut bare = Bare { line, framing, streaming, sink: None, has_ended: false };
-    poll_fn(|cx| bare.poll(cx)).await
+    poll_fn(move |cx| bare.poll(cx))
 }
 
 struct Bare<S> {
