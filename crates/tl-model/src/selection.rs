@@ -94,7 +94,7 @@ pub enum PatternError {
 
 /// What a reader reads: one or more patterns, in a canonical order without repetition.
 #[derive(Clone, Eq, Hash, PartialEq)]
-pub struct Selection(Vec<Pattern>);
+pub struct Selection(Box<[Pattern]>);
 
 impl Selection {
     /// Parses each text as a channel name or pattern.
@@ -114,7 +114,7 @@ impl Selection {
         }
         patterns.sort_unstable();
         patterns.dedup();
-        Ok(Self(patterns))
+        Ok(Self(patterns.into()))
     }
 
     /// The patterns, sorted.
@@ -130,7 +130,7 @@ impl Selection {
 
 impl From<Pattern> for Selection {
     fn from(pattern: Pattern) -> Self {
-        Self(vec![pattern])
+        Self(Box::new([pattern]))
     }
 }
 

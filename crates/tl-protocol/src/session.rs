@@ -256,6 +256,13 @@ impl<E> Session<E> {
         self.outputs.pop_front()
     }
 
+    /// Gives memory back that is only needed while something happens.
+    pub fn rest(&mut self) {
+        if self.outputs.is_empty() {
+            self.outputs = VecDeque::new();
+        }
+    }
+
     /// When [`handle_timeout`](Self::handle_timeout) has something to do.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let heard = if self.is_probed { self.dead_at() } else { self.probe_at() };
@@ -303,6 +310,7 @@ impl<E> Session<E> {
             let error = Error::new(ErrorCode::LimitExceeded, detail);
             return self.refuse(now, About::Subscription(id), error);
         }
+        self.subscriptions.reserve_exact(1);
         self.subscriptions.push(Subscription { id, at: None });
         self.outputs.push_back(Output::Subscribe(subscribe));
     }

@@ -3,11 +3,10 @@
 //! One port speaks HTTP/1.1 and HTTP/2, the latter by prior knowledge or, over TLS, by ALPN. The
 //! first bytes of a connection are read here: they tell the version, and a client that is too slow
 //! with its first request is cut off before anything is set up for it. What was read is
-//! [replayed](replay) to hyper.
+//! [replayed](Replay) to hyper.
 
 mod http1;
 mod malformed;
-mod replay;
 mod tls;
 
 use std::io;
@@ -34,11 +33,9 @@ use tl_model::limits::{
 use tl_transport::http::Response;
 use tl_transport::http::axum::body::Body;
 use tl_transport::http::detached::{self, Detached};
-use tl_transport::{HttpService, Peer};
+use tl_transport::{HttpService, Peer, Replay};
 
 use crate::config::Config;
-use replay::Replay;
-
 pub use tls::TlsError;
 
 /// What holds for all connections.

@@ -18,16 +18,19 @@ pub mod codec;
 pub mod handshake;
 pub mod socket;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 
 use tl_transport::http::types::Method;
 use tl_transport::http::{Exchange, Response, problem_response};
 use tl_transport::model::limits::{FRAME_BYTES_MAX, HEARTBEAT};
-use tl_transport::model::{Error, ErrorCode, Form};
+use tl_transport::model::{Call, Error, ErrorCode, Form};
 use tl_transport::session::{SessionOptions, drive};
-use tl_transport::{Host, Route, Transport};
+use tl_transport::{Engine, Host, Replay, Route, Transport};
 
 use carrier::WebSocketCarrier;
 use socket::WebSocket;
@@ -52,9 +55,10 @@ impl Default for WebSockets {
 
 impl Transport for WebSockets {
     fn mount(&self, host: &mut Host) {
-        let options = self.session;
+        let options = Arc::new(self.session);
         for method in [Method::GET, Method::CONNECT] {
-            let open = move |exchange| async move { open(exchange, options) };
+            let options = options.clone();
+            let open = move |exchange| std::future::ready(open(exchange, options.clone()));
             host.route(Route::new(method, "/v1/session", &[], open));
         }
     }
@@ -65,7 +69,7 @@ pub const JSON: &str = "throughline.v1.json";
 /// Frames in protobuf.
 pub const PROTOBUF: &str = "throughline.v1.protobuf";
 
-fn open(mut exchange: Exchange, options: SessionOptions) -> Result<Response, Error> {
+fn open(mut exchange: Exchange, options: Arc<SessionOptions>) -> Result<Response, Error> {
     exchange.query().finish()?;
     let subprotocol = handshake::subprotocol(exchange.headers(), &[JSON, PROTOBUF])?;
     let form = if subprotocol == Some(PROTOBUF) { Form::Protobuf } else { Form::Json };
@@ -81,12 +85,32 @@ fn open(mut exchange: Exchange, options: SessionOptions) -> Result<Response, Err
     let (engine, call) = (exchange.engine.clone(), exchange.call.clone());
     exchange.spawn(async move {
         let Ok(upgraded) = upgrade.await else { return };
-        let socket = WebSocket::new(TokioIo::new(upgraded), FRAME_BYTES_MAX);
+        let session = Opened { form, engine, call, options };
+        // What hyper has put around a connection would be held as long as the session.
+        match upgraded.downcast::<TokioIo<Replay<TcpStream>>>() {
+            Ok(parts) => session.run(parts.io.into_inner().unread(parts.read_buf)).await,
+            Err(upgraded) => session.run(TokioIo::new(upgraded)).await,
+        }
+    });
+    Ok(response)
+}
+
+/// A session whose connection stands.
+struct Opened {
+    form: Form,
+    engine: Engine,
+    call: Call,
+    options: Arc<SessionOptions>,
+}
+
+impl Opened {
+    async fn run<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(self, stream: S) {
+        let Self { form, engine, call, options } = self;
+        let socket = WebSocket::new(stream, FRAME_BYTES_MAX);
         let mut carrier = WebSocketCarrier { socket, form };
         match drive(&mut carrier, form, &engine, call, options).await {
             Ok(()) => carrier.socket.finish().await,
             Err(error) => tracing::debug!(%error, "a session has ended"),
         }
-    });
-    Ok(response)
+    }
 }

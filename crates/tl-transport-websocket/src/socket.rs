@@ -1,5 +1,6 @@
 //! A WebSocket on any byte stream.
 
+use std::future::poll_fn;
 use std::io;
 use std::mem::MaybeUninit;
 use std::sync::Arc;
@@ -101,15 +102,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// the peer has ended it too.
     pub async fn finish(self) {
         let ending = async {
-            std::future::poll_fn(|cx| self.line.poll_shutdown(cx)).await.ok()?;
-            let mut sink = [0; 1024];
-            loop {
-                let mut buffer = ReadBuf::new(&mut sink);
-                std::future::poll_fn(|cx| self.line.poll_read(cx, &mut buffer)).await.ok()?;
-                if buffer.filled().is_empty() {
-                    return Some(());
-                }
-            }
+            poll_fn(|cx| self.line.poll_shutdown(cx)).await.ok()?;
+            while poll_fn(|cx| self.line.poll_discard(cx)).await.ok()? > 0 {}
+            Some(())
         };
         let _ = tokio::time::timeout(FINISH_TIMEOUT, ending).await;
     }

@@ -15,6 +15,7 @@ mod host;
 pub mod http;
 mod line;
 pub mod reading;
+mod replay;
 pub mod session;
 mod stamp;
 #[cfg(feature = "testkit")]
@@ -22,6 +23,7 @@ pub mod testkit;
 
 pub use host::{Handler, Host, HttpService, Origins, Peer, Route};
 pub use line::Line;
+pub use replay::Replay;
 pub use stamp::EngineStamp;
 
 pub use bytes::{self, Bytes};

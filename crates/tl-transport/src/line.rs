@@ -1,6 +1,7 @@
 //! A connection's bytes, in and out, shared by the connection's own task and the lanes that write for it.
 
 use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
@@ -42,6 +43,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         Pin::new(&mut self.inner().stream).poll_read(cx, buffer)
+    }
+
+    /// Throws away what has arrived; ready with how much that was.
+    pub fn poll_discard(&self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        // On the stack only while it is polled.
+        let mut stack = [MaybeUninit::uninit(); DISCARD_BYTES];
+        let mut buffer = ReadBuf::uninit(&mut stack);
+        ready!(self.poll_read(cx, &mut buffer))?;
+        Poll::Ready(Ok(buffer.filled().len()))
     }
 
     /// Queues whatever is put into the outbox.
@@ -116,6 +126,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Inner<S> {
     }
 }
 
+/// Nobody needs to say much that is thrown away.
+const DISCARD_BYTES: usize = 512;
 /// Pieces in one vectored write; the system takes up to 1,024.
 const SLICES_MAX: usize = 64;
 

@@ -42,26 +42,26 @@ pub struct SessionOptions {
 /// # Errors
 ///
 /// What the carrier failed with. The client has seen an error or lost its connection already.
-pub async fn drive(
-    carrier: &mut impl Carrier,
+pub fn drive<'a, C: Carrier>(
+    carrier: &'a mut C,
     form: Form,
     engine: &Engine,
     call: Call,
-    options: SessionOptions,
-) -> Result<(), CarrierError> {
+    options: Arc<SessionOptions>,
+) -> impl Future<Output = Result<(), CarrierError>> + use<'a, C> {
     let mut driver = Driver::new(form, engine, call, options);
-    std::future::poll_fn(|cx| driver.poll(carrier, cx)).await
+    std::future::poll_fn(move |cx| driver.poll(carrier, cx))
 }
 
 struct Driver {
     engine: Engine,
     call: Call,
     form: Form,
-    options: SessionOptions,
+    options: Arc<SessionOptions>,
     session: Session<Arc<SharedEvent>>,
     subscriptions: Vec<(SubscriptionId, Subscription)>,
-    /// Answered in the order of their frames.
-    publishes: FuturesOrdered<BoxFuture<'static, (RequestId, Receipts)>>,
+    /// Answered in the order of their frames; none while there are none.
+    publishes: Option<FuturesOrdered<BoxFuture<'static, (RequestId, Receipts)>>>,
     drained: BoxFuture<'static, ()>,
     timer: Pin<Box<Sleep>>,
     frame: Outbox,
@@ -74,13 +74,13 @@ struct Driver {
 }
 
 impl Driver {
-    fn new(form: Form, engine: &Engine, call: Call, options: SessionOptions) -> Self {
+    fn new(form: Form, engine: &Engine, call: Call, options: Arc<SessionOptions>) -> Self {
         let opening = Opening {
             session: engine.environment().new_id(),
             epoch: engine.epoch(),
             heartbeat: options.heartbeat,
         };
-        let now = now();
+        let (now, heartbeat) = (now(), options.heartbeat);
         Self {
             engine: engine.clone(),
             call,
@@ -88,9 +88,9 @@ impl Driver {
             options,
             session: Session::new(now, opening),
             subscriptions: Vec::new(),
-            publishes: FuturesOrdered::new(),
+            publishes: None,
             drained: Box::pin(engine.draining().cancelled_owned()),
-            timer: Box::pin(tokio::time::sleep_until((now + options.heartbeat).into())),
+            timer: Box::pin(tokio::time::sleep_until((now + heartbeat).into())),
             frame: Outbox::new(),
             sink: None,
             is_blocked: false,
@@ -121,9 +121,16 @@ impl Driver {
             }
             if !(has_moved && is_flushed) {
                 self.follow(carrier, is_flushed);
+                self.rest();
                 return Poll::Pending;
             }
         }
+    }
+
+    /// Holds nothing that is only needed while something happens.
+    fn rest(&mut self) {
+        self.session.rest();
+        self.frame = Outbox::new();
     }
 
     /// Leaves to lanes what comes live.
@@ -188,12 +195,17 @@ impl Driver {
     }
 
     fn poll_receipts(&mut self, cx: &mut Context<'_>) -> bool {
-        match Pin::new(&mut self.publishes).poll_next(cx) {
+        let Some(publishes) = &mut self.publishes else { return false };
+        match Pin::new(publishes).poll_next(cx) {
             Poll::Ready(Some((request, receipts))) => {
                 self.session.handle_receipts(now(), request, receipts);
                 true
             }
-            Poll::Ready(None) | Poll::Pending => false,
+            Poll::Ready(None) => {
+                self.publishes = None;
+                false
+            }
+            Poll::Pending => false,
         }
     }
 
@@ -283,7 +295,8 @@ impl Driver {
         let publish = Publish { events, atomic, ephemeral, conditions: Vec::new() };
         // Queued here, in the order of the frames; only the receipts are waited for.
         let receipts = self.engine.publish(&self.call, publish);
-        self.publishes.push_back(Box::pin(async move {
+        let publishes = self.publishes.get_or_insert_default();
+        publishes.push_back(Box::pin(async move {
             let receipts = receipts.await.unwrap_or_else(|error| vec![Err(error); count]);
             (request, receipts)
         }));
@@ -294,6 +307,8 @@ impl Driver {
         let result = self.engine.subscribe(&self.call, selection, after, credit);
         let result = result.map(|subscription| {
             let place = subscription.position().offset;
+            // Most sessions have one: room for four would be most of what an idle session takes.
+            self.subscriptions.reserve_exact(1);
             self.subscriptions.push((id, subscription));
             place
         });

@@ -70,7 +70,7 @@ impl Server {
         let session = tokio::spawn(async move {
             let _watch = watch;
             // Whether the link broke or the session ended is all the same to a server.
-            drop(drive(&mut carrier, form, &engine, Call::default(), SESSIONS).await);
+            drop(drive(&mut carrier, form, &engine, Call::default(), Arc::new(SESSIONS)).await);
         });
         self.sessions.push(session.abort_handle());
         (client, form)

@@ -18,12 +18,12 @@ use hyper::body::{Body, Incoming};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, ReadBuf};
 
+use tl_transport::Replay;
 use tl_transport::http::detached::{self, Detached, Streaming};
 use tl_transport::http::types::header::{CONNECTION, HeaderValue};
 use tl_transport::http::types::{Method, Version};
 use tl_transport::http::{Framing, Response, serve_stream};
 
-use super::replay::Replay;
 use super::{Connection, ConnectionError, Io, PeerService};
 
 impl Connection {

@@ -3,13 +3,12 @@
 use std::fmt::Write as _;
 use std::future::poll_fn;
 use std::io;
-use std::mem::MaybeUninit;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use ::http::{HeaderMap, StatusCode};
 use bytes::{Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use tl_engine::{Run, Sent, Sink};
 use tl_wire::outbox::Outbox;
@@ -82,14 +81,8 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Bare<S> {
 
     /// Ready once the client has gone. Whatever else it says is not for this response.
     fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        loop {
-            let mut stack = [MaybeUninit::uninit(); READ_BYTES];
-            let mut buffer = ReadBuf::uninit(&mut stack);
-            ready!(self.line.poll_read(cx, &mut buffer))?;
-            if buffer.filled().is_empty() {
-                return Poll::Ready(Ok(()));
-            }
-        }
+        while ready!(self.line.poll_discard(cx))? > 0 {}
+        Poll::Ready(Ok(()))
     }
 
     fn follow(&mut self) {
@@ -163,6 +156,3 @@ fn head(status: StatusCode, headers: &HeaderMap, framing: Framing) -> BytesMut {
     let _ = write!(head, "date: {date}\r\n{}\r\n\r\n", framing.header());
     head
 }
-
-/// What a client says while it is streamed to is thrown away.
-const READ_BYTES: usize = 512;

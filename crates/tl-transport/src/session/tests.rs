@@ -110,7 +110,7 @@ impl Test {
         let store = MemoryStore::new(Epoch::from_random(1 << 40));
         let environment = Arc::new(SystemEnvironment);
         let engine = Engine::start(Arc::new(store), environment, Options::default());
-        let driver = Driver::new(Form::Json, &engine, Call::default(), OPTIONS);
+        let driver = Driver::new(Form::Json, &engine, Call::default(), Arc::new(OPTIONS));
         let carrier = TestCarrier { window: usize::MAX, ..TestCarrier::default() };
         let mut test = Self { engine, driver, carrier };
         assert!(test.turn().await.starts_with("{\"welcome\":{\"session\":\""));

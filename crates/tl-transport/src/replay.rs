@@ -7,18 +7,19 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// A byte stream whose beginning has been read and is read again.
 #[derive(Debug)]
-pub(super) struct Replay<S> {
+pub struct Replay<S> {
     stream: S,
     beginning: Bytes,
 }
 
 impl<S> Replay<S> {
-    pub(super) fn new(stream: S, beginning: Bytes) -> Self {
+    /// These bytes, and then whatever the stream brings.
+    pub fn new(stream: S, beginning: Bytes) -> Self {
         Self { stream, beginning }
     }
 
     /// These bytes are read again, before all others.
-    pub(super) fn unread(self, bytes: Bytes) -> Self {
+    pub fn unread(self, bytes: Bytes) -> Self {
         let beginning = match (bytes.is_empty(), self.beginning.is_empty()) {
             (true, _) => self.beginning,
             (_, true) => bytes,
@@ -28,7 +29,7 @@ impl<S> Replay<S> {
     }
 
     /// The stream; what was to be read again is thrown away.
-    pub(super) fn into_stream(self) -> S {
+    pub fn into_stream(self) -> S {
         self.stream
     }
 }
