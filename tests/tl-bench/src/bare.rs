@@ -11,6 +11,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::machine;
+use crate::tally::{self, Tally};
 
 /// Appends and syncs a file in the simplest way, again and again.
 pub(crate) struct BareLog {
@@ -99,6 +100,16 @@ impl BareCrowd {
         })
     }
 
+    /// One appends so often; returns how long each took, in microseconds.
+    pub(crate) fn latencies(&self, appends: usize) -> Vec<u32> {
+        let timed = |_| {
+            let begun = Instant::now();
+            self.logs[0].append(&self.record);
+            begun.elapsed().as_micros() as u32
+        };
+        (0..appends).map(timed).collect()
+    }
+
     fn rate_of_one(&self, log: &CrowdLog, ready: &Barrier, time: Duration) -> f64 {
         ready.wait();
         let (begun, mut appended) = (Instant::now(), 0);
@@ -134,7 +145,16 @@ impl CrowdLog {
 pub(crate) struct BareFanOut {
     /// Where to connect.
     pub(crate) port: u16,
-    writing: JoinHandle<(Vec<TcpStream>, Duration)>,
+    writing: JoinHandle<(Vec<TcpStream>, Written)>,
+}
+
+/// What was written to each socket.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Written {
+    /// The events.
+    pub(crate) tally: Tally,
+    /// The processor time of the loop.
+    pub(crate) spent: Duration,
 }
 
 impl BareFanOut {
@@ -147,16 +167,15 @@ impl BareFanOut {
             machine::stay_on(machine::SERVER_CORE);
             let accept = |_| listener.accept().expect("somebody connects").0;
             let mut sockets: Vec<_> = (0..sockets).map(accept).collect();
-            let spent = shape.write(&mut sockets, epoch);
-            (sockets, spent)
+            let written = shape.write(&mut sockets, epoch);
+            (sockets, written)
         });
         Self { port, writing }
     }
 
-    /// The processor time of the loop, once all has been read.
-    pub(crate) fn finish(self) -> Duration {
-        let (_open_until_now, spent) = self.writing.join().expect("it does not panic");
-        spent
+    /// Waits until all has been written. The sockets stay open as long as what comes with it.
+    pub(crate) fn finish(self) -> (Vec<TcpStream>, Written) {
+        self.writing.join().expect("it does not panic")
     }
 }
 
@@ -165,22 +184,29 @@ impl BareFanOut {
 pub(crate) struct SteadyEvents {
     pub(crate) events: u64,
     pub(crate) bytes: usize,
+    /// How many are written at once.
+    pub(crate) together: u64,
+    /// From one write to the next; without one, as fast as they are taken.
     pub(crate) pause: Duration,
 }
 
 impl SteadyEvents {
-    fn write(&self, sockets: &mut [TcpStream], epoch: Instant) -> Duration {
+    fn write(&self, sockets: &mut [TcpStream], epoch: Instant) -> Written {
         let (begun, before) = (Instant::now(), machine::thread_time());
-        for number in 0..self.events {
+        let mut tally = Tally::default();
+        for number in 0..self.events / self.together {
             let due = begun + self.pause * number as u32;
             std::thread::sleep(due.saturating_duration_since(Instant::now()));
-            let mut event = format!("\"at\":\"{:012}\"", epoch.elapsed().as_micros()).into_bytes();
+            let at = epoch.elapsed().as_micros() as u64;
+            let mut event = tally::data(at).into_bytes();
             event.resize(self.bytes, b'x');
+            let events = event.repeat(self.together as usize);
             for socket in &mut *sockets {
-                socket.write_all(&event).expect("it is read");
+                socket.write_all(&events).expect("it is read");
             }
+            tally += Tally::one(at).times(self.together);
         }
-        machine::thread_time() - before
+        Written { tally, spent: machine::thread_time() - before }
     }
 }
 

@@ -19,10 +19,8 @@ impl Figures {
     /// Writes the middle and the slow end of many durations down, in microseconds.
     pub(crate) fn note_latencies(&mut self, name: &str, mut micros: Vec<u32>) {
         micros.sort_unstable();
-        for (label, share) in [("p50", 0.50), ("p99", 0.99)] {
-            let place = (micros.len() as f64 * share) as usize;
-            let value = micros.get(place).copied().map_or(f64::NAN, f64::from);
-            self.note(format!("{name}, {label}, µs"), value);
+        for (label, below) in [("p50", 0.50), ("p99", 0.99)] {
+            self.note(format!("{name}, {label}, µs"), place(&micros, below));
         }
     }
 
@@ -34,6 +32,18 @@ impl Figures {
             }
         }
     }
+}
+
+/// What such a share of many durations is below, in microseconds.
+pub(crate) fn share(micros: &[u32], below: f64) -> f64 {
+    let mut micros = micros.to_vec();
+    micros.sort_unstable();
+    place(&micros, below)
+}
+
+fn place(sorted: &[u32], below: f64) -> f64 {
+    let place = (sorted.len() as f64 * below) as usize;
+    sorted.get(place).copied().map_or(f64::NAN, f64::from)
 }
 
 /// A table with the median of the runs, the least and the most.

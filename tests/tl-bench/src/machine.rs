@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::thread::{ClockId, CpuSet, sched_setaffinity};
 
@@ -37,6 +37,58 @@ pub(crate) fn time_of_process(id: u32) -> Duration {
         |place: usize| fields.split(' ').nth(place).and_then(|text| text.parse::<u64>().ok());
     let ticks = field(11).zip(field(12)).map(|(user, system)| user + system).expect("two numbers");
     Duration::from_millis(ticks * 10)
+}
+
+/// Files, and so sockets, that another process has open.
+pub(crate) fn open_files(id: u32) -> usize {
+    std::fs::read_dir(format!("/proc/{id}/fd")).expect("the process runs").count()
+}
+
+/// Bytes that each connection of a port of this machine has to send and its peer does not take.
+pub(crate) fn unsent_bytes(port: u16) -> Vec<u64> {
+    let sockets = std::fs::read_to_string("/proc/net/tcp").expect("Linux says it");
+    let local = format!(":{port:04X}");
+    let unsent = |line: &str| {
+        let mut fields = line.split_whitespace().skip(1);
+        let is_ours = fields.next()?.ends_with(&local);
+        let (queued, _) = fields.nth(2)?.split_once(':')?;
+        let bytes = u64::from_str_radix(queued, 16).ok()?;
+        is_ours.then_some(bytes)
+    };
+    sockets.lines().filter_map(unsent).collect()
+}
+
+/// Memory of another process that is its own, and its share of what it has in common with others.
+pub(crate) fn memory_of_process(id: u32) -> u64 {
+    let rollup = std::fs::read_to_string(format!("/proc/{id}/smaps_rollup"));
+    let rollup = rollup.expect("the process runs");
+    let pss = rollup.lines().find_map(|line| line.strip_prefix("Pss:"));
+    let kib = pss.and_then(|rest| rest.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+    kib.expect("Linux says it") * 1024
+}
+
+/// How busy this process keeps its core from some moment on, as a share: near 1 it measures itself.
+pub(crate) struct Load {
+    begun: Instant,
+    before: Duration,
+}
+
+impl Load {
+    /// From now on.
+    pub(crate) fn begin() -> Self {
+        Self { begun: Instant::now(), before: process_time() }
+    }
+
+    /// The share until now.
+    pub(crate) fn share(&self) -> f64 {
+        self.share_without(Duration::ZERO)
+    }
+
+    /// The share until now, without what other threads have had on another core.
+    pub(crate) fn share_without(&self, others: Duration) -> f64 {
+        let spent = process_time().saturating_sub(self.before).saturating_sub(others);
+        spent.as_secs_f64() / self.begun.elapsed().as_secs_f64()
+    }
 }
 
 /// Bytes that the disk below a directory has ever been given to write.

@@ -4,17 +4,22 @@
 //! run. The server runs alone on one core, whatever loads it on another.
 
 mod bare;
+mod bare_http;
 mod busy;
 mod fan_out;
 mod figures;
-mod http;
+mod idle;
 mod latency;
 mod machine;
 mod publish;
+mod publishers;
+mod readers;
 mod retention;
 mod segments;
+mod stopped_readers;
 mod store;
-mod subscriber;
+mod tally;
+mod transport;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -22,6 +27,7 @@ use std::path::PathBuf;
 use clap::Parser;
 
 use figures::Figures;
+use transport::Transport;
 
 /// All benchmarks, by name.
 const BENCHES: &[Bench] = &[
@@ -33,12 +39,27 @@ const BENCHES: &[Bench] = &[
     Bench {
         name: "fan-out-sse",
         what: "one channel to 1,000 Server-Sent Events subscribers",
-        run: |runs| fan_out::run(subscriber::Transport::Sse, runs),
+        run: |runs| fan_out::run(Transport::Sse, fan_out::THOUSAND, runs),
+    },
+    Bench {
+        name: "fan-out-sse-10000",
+        what: "one channel to 10,000 Server-Sent Events subscribers",
+        run: |runs| fan_out::run(Transport::Sse, fan_out::TEN_THOUSAND, runs),
     },
     Bench {
         name: "fan-out-websocket",
         what: "one channel to 1,000 WebSocket subscribers",
-        run: |runs| fan_out::run(subscriber::Transport::WebSocket, runs),
+        run: |runs| fan_out::run(Transport::WebSocket, fan_out::THOUSAND, runs),
+    },
+    Bench {
+        name: "fan-out-websocket-10000",
+        what: "one channel to 10,000 WebSocket subscribers",
+        run: |runs| fan_out::run(Transport::WebSocket, fan_out::TEN_THOUSAND, runs),
+    },
+    Bench {
+        name: "idle",
+        what: "memory and processor time of idle connections of each transport",
+        run: idle::run,
     },
     Bench {
         name: "journal",
@@ -57,7 +78,7 @@ const BENCHES: &[Bench] = &[
     },
     Bench {
         name: "publish-http",
-        what: "64 publishers over HTTP/1.1, each waiting for its receipt",
+        what: "64 publishers over HTTP/1.1, each waiting for its receipt, in turns with hyper alone",
         run: publish::over_http,
     },
     Bench {
@@ -69,6 +90,11 @@ const BENCHES: &[Bench] = &[
         name: "retention",
         what: "256 publishers on the engine while the store gives back what has expired",
         run: retention::run,
+    },
+    Bench {
+        name: "stopped-readers",
+        what: "how late events are for 9,000 subscribers while 1,000 others have stopped to read",
+        run: stopped_readers::run,
     },
 ];
 

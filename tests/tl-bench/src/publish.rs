@@ -3,15 +3,15 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use tokio::task::{JoinSet, LocalSet};
-
 use tl_conformance::{RunningServer, ServerOptions};
 use tl_model::{Channel, Event, NewEvent};
 
 use crate::bare::{BareCrowd, BareLog};
+use crate::bare_http::BareHttp;
 use crate::busy::{self, BusyEngine, Published};
 use crate::figures::Figures;
-use crate::http::{CHANNEL, DATA_BYTES, Publisher};
+use crate::publishers::Publishers;
+use crate::tally::{CHANNEL, DATA_BYTES};
 use crate::{Runs, machine, store};
 
 /// The engine with its journal, in this process, on all cores, in turns with threads that each sync for
@@ -57,41 +57,62 @@ fn others(home: &Path) -> [(String, BareCrowd, Vec<f64>); 4] {
     crowds.map(|(name, threads)| (name, threads, Vec::new()))
 }
 
-/// The server on one core, publishers on the other.
+/// The server on one core, publishers on the other, in turns with hyper alone.
 pub(crate) fn over_http(runs: &Runs) -> Figures {
     machine::stay_on(machine::LOAD_CORE);
     let home = tempfile::tempdir().expect("a temporary directory");
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.expect("a runtime");
-    let measured = LocalSet::new().block_on(&runtime, measure_server(runs));
-    measured.figures(runs, home.path())
+    let (server, bare, epoch) = (start_server(), BareHttp::start(), Instant::now());
+    let mut publishers = Publishers::connect(server.port(), HTTP_PUBLISHERS, epoch);
+    let mut bare_publishers = Publishers::connect(bare.port, HTTP_PUBLISHERS, epoch);
+    publishers.publish_for(WARM_UP);
+    bare_publishers.publish_for(WARM_UP);
+    let (mut ours, mut others) = (Turns::default(), Turns::default());
+    let before = machine::time_of_process(server.id());
+    for _ in 0..runs.seconds {
+        ours.take(&mut publishers);
+        others.take(&mut bare_publishers);
+    }
+    let spent = machine::time_of_process(server.id()) - before;
+    bare.finish();
+    let events_per_sync = events_per_sync(&server.stop());
+    let Turns { receipts, elapsed, .. } = ours;
+    let measured = Measured { receipts, elapsed, spent, events_per_sync };
+    let mut figures = measured.figures(runs, home.path());
+    figures.note("how busy the load's core was", ours.load());
+    figures.note("bare: hyper alone: requests/s", others.rate());
+    figures.note("ratio to hyper alone", ours.rate() / others.rate());
+    figures.note("bare: hyper alone: how busy the load's core was", others.load());
+    figures
+}
+
+/// What publishers have done in their turns.
+#[derive(Default)]
+struct Turns {
+    receipts: u64,
+    elapsed: Duration,
+    spent: Duration,
+}
+
+impl Turns {
+    fn take(&mut self, publishers: &mut Publishers) {
+        let (begun, spent) = (Instant::now(), machine::thread_time());
+        self.receipts += publishers.publish_for(SLICE).events;
+        self.elapsed += begun.elapsed();
+        self.spent += machine::thread_time() - spent;
+    }
+
+    fn rate(&self) -> f64 {
+        self.receipts as f64 / self.elapsed.as_secs_f64()
+    }
+
+    fn load(&self) -> f64 {
+        self.spent.as_secs_f64() / self.elapsed.as_secs_f64()
+    }
 }
 
 /// The server with its defaults, alone on its core.
 pub(crate) fn start_server() -> RunningServer {
     RunningServer::start(&ServerOptions { core: Some(machine::SERVER_CORE), ..Default::default() })
-}
-
-/// Publishes over so many connections for a while. Returns how many events have their receipts.
-pub(crate) async fn publishing(
-    port: u16,
-    epoch: Instant,
-    publishers: usize,
-    time: Duration,
-) -> usize {
-    let until = Instant::now() + time;
-    let mut tasks = JoinSet::new();
-    for _ in 0..publishers {
-        tasks.spawn_local(async move {
-            let (mut publisher, mut receipts) = (Publisher::connect(port, epoch).await, 0);
-            while Instant::now() < until {
-                publisher.publish().await;
-                receipts += 1;
-            }
-            receipts
-        });
-    }
-    tasks.join_all().await.iter().sum()
 }
 
 /// What happened between two moments.
@@ -138,21 +159,8 @@ fn event() -> NewEvent {
     NewEvent { channel, event: event.expect("legal") }
 }
 
-async fn measure_server(runs: &Runs) -> Measured {
-    let server = start_server();
-    let epoch = Instant::now();
-    publishing(server.port(), epoch, HTTP_PUBLISHERS, WARM_UP).await;
-    let (begun, before) = (Instant::now(), machine::time_of_process(server.id()));
-    let time = Duration::from_secs(runs.seconds);
-    let receipts = publishing(server.port(), epoch, HTTP_PUBLISHERS, time).await as u64;
-    let elapsed = begun.elapsed();
-    let spent = machine::time_of_process(server.id()) - before;
-    let events_per_sync = events_per_sync(&server.stop());
-    Measured { receipts, elapsed, spent, events_per_sync }
-}
-
 /// The server says it when it stops.
-fn events_per_sync(log: &str) -> f64 {
+pub(crate) fn events_per_sync(log: &str) -> f64 {
     let last: serde_json::Value =
         log.lines().last().and_then(|line| serde_json::from_str(line).ok()).expect("JSON");
     let count = |name: &str| last[name].as_f64().expect("a count");
