@@ -6,16 +6,20 @@
 mod bare;
 mod bare_http;
 mod busy;
+mod catch_up_transports;
 mod fan_out;
 mod figures;
+mod http2_streams;
 mod idle;
 mod latency;
 mod machine;
 mod publish;
+mod publish_websocket;
 mod publishers;
 mod readers;
 mod retention;
 mod segments;
+mod sessions;
 mod stopped_readers;
 mod store;
 mod tally;
@@ -37,6 +41,11 @@ const BENCHES: &[Bench] = &[
         run: store::catch_up,
     },
     Bench {
+        name: "catch-up-transports",
+        what: "one reader of 100,000 events over each transport, against reading in one process",
+        run: catch_up_transports::run,
+    },
+    Bench {
         name: "fan-out-sse",
         what: "one channel to 1,000 Server-Sent Events subscribers",
         run: |runs| fan_out::run(Transport::Sse, fan_out::THOUSAND, runs),
@@ -55,6 +64,11 @@ const BENCHES: &[Bench] = &[
         name: "fan-out-websocket-10000",
         what: "one channel to 10,000 WebSocket subscribers",
         run: |runs| fan_out::run(Transport::WebSocket, fan_out::TEN_THOUSAND, runs),
+    },
+    Bench {
+        name: "http2-streams",
+        what: "100,000 Server-Sent Events streams over HTTP/2: memory, and one event to all",
+        run: http2_streams::run,
     },
     Bench {
         name: "idle",
@@ -85,6 +99,11 @@ const BENCHES: &[Bench] = &[
         name: "publish-in-process",
         what: "256 publishers on the engine and its journal, without a network",
         run: publish::in_process,
+    },
+    Bench {
+        name: "publish-websocket",
+        what: "4 WebSocket sessions, each with 512 publishes under way",
+        run: publish_websocket::run,
     },
     Bench {
         name: "retention",

@@ -74,7 +74,7 @@ pub(crate) fn over_http(runs: &Runs) -> Figures {
     }
     let spent = machine::time_of_process(server.id()) - before;
     bare.finish();
-    let events_per_sync = events_per_sync(&server.stop());
+    let events_per_sync = logged(&server.stop()).events_per_batch();
     let Turns { receipts, elapsed, .. } = ours;
     let measured = Measured { receipts, elapsed, spent, events_per_sync };
     let mut figures = measured.figures(runs, home.path());
@@ -159,12 +159,26 @@ fn event() -> NewEvent {
     NewEvent { channel, event: event.expect("legal") }
 }
 
+/// What a server has appended to its log.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Logged {
+    pub(crate) events: u64,
+    batches: u64,
+}
+
+impl Logged {
+    /// How many shared a sync.
+    pub(crate) fn events_per_batch(self) -> f64 {
+        self.events as f64 / self.batches as f64
+    }
+}
+
 /// The server says it when it stops.
-pub(crate) fn events_per_sync(log: &str) -> f64 {
+pub(crate) fn logged(log: &str) -> Logged {
     let last: serde_json::Value =
         log.lines().last().and_then(|line| serde_json::from_str(line).ok()).expect("JSON");
-    let count = |name: &str| last[name].as_f64().expect("a count");
-    count("events") / count("batches")
+    let count = |name: &str| last[name].as_u64().expect("a count");
+    Logged { events: count("events"), batches: count("batches") }
 }
 
 const HTTP_PUBLISHERS: usize = 64;

@@ -143,7 +143,8 @@ pub(crate) fn catch_up(_: &Runs) -> Figures {
     figures
 }
 
-fn read_all(store: &DiskStore, selection: &str) -> (usize, Duration) {
+/// Reads all events of a selection, page by page; returns how many, and how long it took.
+pub(crate) fn read_all(store: &DiskStore, selection: &str) -> (usize, Duration) {
     let selection = Selection::parse([selection]).expect("a selection");
     let (runtime, begun) = (runtime(), Instant::now());
     let (mut after, mut events) = (Offset::START, 0);
