@@ -24,6 +24,11 @@ impl Figures {
         }
     }
 
+    /// All figures, with what each run has measured.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &[f64])> {
+        self.figures.iter().map(|(name, values)| (name.as_str(), values.as_slice()))
+    }
+
     /// Adds another run.
     pub(crate) fn add(&mut self, run: Self) {
         for (name, values) in run.figures {
@@ -61,7 +66,7 @@ impl fmt::Display for Figures {
 }
 
 /// Three digits are as much as a noisy machine can tell.
-fn readable(value: f64) -> String {
+pub(crate) fn readable(value: f64) -> String {
     if !value.is_finite() || value == 0.0 {
         return value.to_string();
     }

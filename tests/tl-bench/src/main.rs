@@ -13,10 +13,12 @@ mod http2_streams;
 mod idle;
 mod latency;
 mod machine;
+mod plot;
 mod publish;
 mod publish_websocket;
 mod publishers;
 mod readers;
+mod report;
 mod retention;
 mod segments;
 mod sessions;
@@ -31,6 +33,7 @@ use std::path::PathBuf;
 use clap::Parser;
 
 use figures::Figures;
+use report::Report;
 use transport::Transport;
 
 /// All benchmarks, by name.
@@ -117,6 +120,9 @@ const BENCHES: &[Bench] = &[
     },
 ];
 
+/// Those that take minutes and of which one run is like another.
+const RUN_ONCE: &[&str] = &["catch-up", "http2-streams", "idle", "open", "stopped-readers"];
+
 /// A benchmark.
 struct Bench {
     name: &'static str,
@@ -127,7 +133,8 @@ struct Bench {
 /// How often and how long to measure.
 #[derive(clap::Args, Clone, Copy, Debug)]
 struct Runs {
-    /// Runs of each benchmark, of which the median, the least and the most are shown.
+    /// Runs of each benchmark, of which the median, the least and the most are shown. With `all`, those
+    /// that take minutes are run once.
     #[arg(long, default_value_t = 5)]
     runs: usize,
     /// Seconds of each measurement.
@@ -143,6 +150,12 @@ struct Cli {
     names: Vec<String>,
     #[command(flatten)]
     runs: Runs,
+    /// Writes the figures into a file, too, in JSON.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Measures nothing, but draws what such files hold into a directory, in SVG.
+    #[arg(long, value_names = ["DIRECTORY", "FILE"], num_args = 2..)]
+    plot: Option<Vec<String>>,
     /// Fills a store, for the benchmarks that need a large one.
     #[arg(long, hide = true, num_args = 2)]
     fill: Option<Vec<String>>,
@@ -156,26 +169,43 @@ fn main() -> io::Result<()> {
     if let Some([directory, shape]) = cli.fill.as_deref() {
         store::fill_and_wait(directory.into(), shape);
     }
-    if let Some(directory) = cli.open {
-        store::open_and_tell(directory);
+    if let Some(directory) = &cli.open {
+        store::open_and_tell(directory.clone());
     }
     let mut out = io::stdout().lock();
-    if cli.names.is_empty() {
-        for bench in BENCHES {
-            writeln!(out, "{:<20} {}", bench.name, bench.what)?;
+    if let Some([directory, files @ ..]) = cli.plot.as_deref() {
+        for drawn in plot::draw(directory.as_ref(), files)? {
+            writeln!(out, "{}", drawn.display())?;
         }
         return Ok(());
     }
+    if cli.names.is_empty() {
+        for bench in BENCHES {
+            writeln!(out, "{:<24} {}", bench.name, bench.what)?;
+        }
+        return Ok(());
+    }
+    measure(&cli, &mut out)
+}
+
+/// Measures what is asked for.
+fn measure(cli: &Cli, out: &mut impl Write) -> io::Result<()> {
     let is_asked =
         |bench: &&Bench| cli.names.iter().any(|name| name == bench.name || name == "all");
-    writeln!(out, "{}", machine::describe())?;
+    let mut report = Report::begin();
+    writeln!(out, "{}", report.machine)?;
     for bench in BENCHES.iter().filter(is_asked) {
-        writeln!(out, "\n{}: {}\n", bench.name, bench.what)?;
+        let Bench { name, what, run } = bench;
+        writeln!(out, "\n{name}: {what}\n")?;
+        let is_one_enough = cli.names == ["all"] && RUN_ONCE.contains(name);
         let mut figures = Figures::default();
-        for _ in 0..cli.runs.runs {
-            figures.add(alone(bench.run, cli.runs));
+        for _ in 0..if is_one_enough { 1 } else { cli.runs.runs } {
+            figures.add(alone(*run, cli.runs));
         }
         writeln!(out, "{figures}")?;
+        report.add(name, what, &figures);
+        // Also of what follows, something may fail.
+        cli.json.as_deref().map(|file| report.write(file)).transpose()?;
     }
     Ok(())
 }
