@@ -33,7 +33,8 @@ enum Command {
     },
     /// Run benchmarks; without a name, list them.
     Bench {
-        /// Which, `all` for all, and how: `--runs 5 --seconds 5`.
+        /// Which, `all` for all, and how: `--runs 5 --seconds 5 --json FILE`; or `--plot DIRECTORY FILE…`
+        /// to draw such files.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },

@@ -66,9 +66,13 @@ impl Plot {
         plot
     }
 
-    /// Figures of one unit, or of which the same is said at the end, belong together.
+    /// Figures of one unit, or of which the same is said at the end, belong together; not so what a core
+    /// does for an event and what somebody waits for it, which are thousands apart.
     fn row_for(&mut self, figure: &Figure) -> &mut Row {
         let (group, name) = match (&figure.unit, figure.name.rsplit_once(": ")) {
+            (Some(_), _) if figure.name.contains(PROCESSOR_TIME) => {
+                (PROCESSOR_TIME, figure.name.as_str())
+            }
             (Some(unit), _) => (unit.as_str(), figure.name.as_str()),
             (None, Some((name, what))) => (what, name),
             (None, None) => (figure.name.as_str(), ""),
@@ -183,6 +187,7 @@ impl Drawing {
     }
 }
 
+const PROCESSOR_TIME: &str = "processor time";
 const WIDTH: f64 = 1_000.0;
 const MARGIN: f64 = 16.0;
 const SQUARE: f64 = 16.0;
