@@ -115,11 +115,13 @@ impl Driver {
             if has_moved && carrier.unsent() < UNSENT_BYTES_MAX {
                 continue;
             }
+            // While this much waits, nobody is asked for more, and so nobody wakes the session.
+            let was_full = carrier.unsent() >= UNSENT_BYTES_MAX;
             let is_flushed = self.poll_flush(carrier, cx)?;
             if self.closing.is_some_and(|deadline| is_flushed || now() >= deadline) {
                 return Poll::Ready(Ok(()));
             }
-            if !(has_moved && is_flushed) {
+            if !(is_flushed && (has_moved || was_full)) {
                 self.follow(carrier, is_flushed);
                 self.rest();
                 return Poll::Pending;
