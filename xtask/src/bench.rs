@@ -1,7 +1,11 @@
+use crate::peers;
 use crate::run::{self, Result, cargo, command, root};
 
 /// Builds as for a release, and runs benchmarks.
 pub(crate) fn run(args: &[String]) -> Result {
+    if args == ["peers-install"] {
+        return peers::install();
+    }
     // One by one: together they are built with other features, and once more when the server is started.
     for package in ["throughline", "tl-bench"] {
         run::run(&mut cargo(&["build", "--release", "--package", package]))?;

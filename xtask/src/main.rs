@@ -4,6 +4,7 @@ mod bench;
 mod ci;
 mod fuzz;
 mod machine;
+mod peers;
 mod run;
 mod suite;
 mod test;
@@ -31,7 +32,7 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
-    /// Run benchmarks; without a name, list them.
+    /// Run benchmarks; without a name, list them. `peers-install` installs the servers that some compare.
     Bench {
         /// Which, `all` for all, and how: `--runs 5 --seconds 5 --json FILE`; or `--plot DIRECTORY FILE…`
         /// to draw such files.

@@ -54,13 +54,15 @@ fn home(suite: &str) -> PathBuf {
 }
 
 /// The target directory, in which this program was built too.
-fn target() -> PathBuf {
+pub(crate) fn target() -> PathBuf {
     let program = std::env::current_exe().ok();
     let target = program.as_deref().and_then(Path::parent).and_then(Path::parent);
     target.map_or_else(|| root().join("target"), Path::to_owned)
 }
 
 /// Says which file or program an error is about.
-fn about<E: std::fmt::Display>(what: impl std::fmt::Display) -> impl FnOnce(E) -> String {
+pub(crate) fn about<E: std::fmt::Display>(
+    what: impl std::fmt::Display,
+) -> impl FnOnce(E) -> String {
     move |error| format!("{what}: {error}")
 }

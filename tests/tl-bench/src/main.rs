@@ -14,6 +14,7 @@ mod idle;
 mod latency;
 mod machine;
 mod plot;
+mod peers;
 mod publish;
 mod publish_websocket;
 mod publishers;
@@ -92,6 +93,21 @@ const BENCHES: &[Bench] = &[
         name: "open",
         what: "opening after kill -9: a million channels, 1 GB, 10 GB; fills the disk first",
         run: store::open,
+    },
+    Bench {
+        name: "peers-fan-out",
+        what: "one channel to 1,000 subscribers, by ours and other servers",
+        run: peers::fan_out,
+    },
+    Bench {
+        name: "peers-idle",
+        what: "10,000 subscribers to whom nothing happens, by ours and other servers",
+        run: peers::idle,
+    },
+    Bench {
+        name: "peers-publish",
+        what: "64 publishers, each waiting for its receipt, by ours and other servers",
+        run: peers::publish,
     },
     Bench {
         name: "publish-http",
