@@ -41,7 +41,15 @@ pub(super) fn start() -> Server {
             "app_manager": { "driver": "memory", "array": { "apps": [app] } },
             "metrics": { "enabled": false },
             "rate_limiter": { "enabled": false },
-            "websocket": { "auto_ping": false, "idle_timeout": 3_600, "compression": "disabled" },
+            "delta_compression": { "enabled": false },
+            "tag_filtering": { "enabled": false },
+            "idempotency": { "enabled": false },
+            "event_name_filtering": { "enabled": false },
+            "websocket": {
+                "auto_ping": false,
+                "idle_timeout": 3_600,
+                "compression": "disabled",
+            },
         });
         fs::write(&config, text.to_string())?;
         Ok(["--config", &config].map(str::to_owned).into())
