@@ -68,10 +68,14 @@ impl Log {
 
 async fn measure(log: &Log, runs: &Runs, figures: &mut Figures) -> f64 {
     let server = (log.start)();
-    publish_for(WARM_UP, &server, log.protocol).await;
+    let mut connections = Vec::new();
+    for number in 0..PUBLISHERS {
+        connections.push(Connection::open(server.port, log.protocol, number).await);
+    }
+    let (connections, _) = publish_for(WARM_UP, connections).await;
     let (begun, before) = (Instant::now(), server.time());
     let time = Duration::from_secs(runs.seconds);
-    let latencies = publish_for(time, &server, log.protocol).await;
+    let (_, latencies) = publish_for(time, connections).await;
     let (elapsed, spent) = (begun.elapsed(), server.time() - before);
     let receipts = latencies.len() as f64;
     let rate = receipts / elapsed.as_secs_f64();
@@ -82,12 +86,11 @@ async fn measure(log: &Log, runs: &Runs, figures: &mut Figures) -> f64 {
     rate
 }
 
-/// Publishes for a while. Returns how long each receipt took, in microseconds.
-async fn publish_for(time: Duration, server: &Server, protocol: Protocol) -> Vec<u32> {
+/// Publishes for a while on all connections. Returns them, and how long each receipt took, in microseconds.
+async fn publish_for(time: Duration, connections: Vec<Connection>) -> (Vec<Connection>, Vec<u32>) {
     let until = Instant::now() + time;
     let mut publishers = JoinSet::new();
-    for number in 0..PUBLISHERS {
-        let mut connection = Connection::open(server.port, protocol, number).await;
+    for mut connection in connections {
         publishers.spawn_local(async move {
             let mut latencies = Vec::new();
             while Instant::now() < until {
@@ -95,10 +98,11 @@ async fn publish_for(time: Duration, server: &Server, protocol: Protocol) -> Vec
                 connection.publish(&data_at(begun)).await;
                 latencies.push(begun.elapsed().as_micros() as u32);
             }
-            latencies
+            (connection, latencies)
         });
     }
-    publishers.join_all().await.concat()
+    let (connections, latencies): (_, Vec<_>) = publishers.join_all().await.into_iter().unzip();
+    (connections, latencies.concat())
 }
 
 /// A publisher's.
