@@ -45,11 +45,17 @@ const CONTENDERS: &[Contender] = &[
 
 /// Those of a list that were asked for: all, or those with a name that begins with a word in
 /// `TL_PEERS`.
-fn asked<T>(list: &'static [T], name: fn(&T) -> &str) -> impl Iterator<Item = &'static T> {
+fn asked<T>(list: &'static [T], name: fn(&T) -> &str) -> Vec<&'static T> {
     let words = std::env::var("TL_PEERS").unwrap_or_default();
-    list.iter().filter(move |it| {
-        words.is_empty() || words.split(' ').any(|word| name(it).starts_with(word))
-    })
+    let is_asked =
+        |it: &&T| words.is_empty() || words.split(' ').any(|word| name(it).starts_with(word));
+    let asked: Vec<_> = list.iter().filter(is_asked).collect();
+    assert!(
+        !asked.is_empty(),
+        "TL_PEERS names none of {:?}",
+        list.iter().map(name).collect::<Vec<_>>()
+    );
+    asked
 }
 
 /// Runs a measurement with all its tasks on the core that loads the server.
