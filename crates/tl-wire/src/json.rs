@@ -91,25 +91,13 @@ pub fn delivered_by_reference(
 
 fn write_members(json: &mut Vec<u8>, event: &Event, channel: Option<&str>) {
     write_attributes(json, event, channel, &[]);
-    write_data(json, event.data_form(), &event.data().unwrap_or_default());
+    write_data(json, event.data_form(), event.data_bytes().unwrap_or_default());
 }
 
 fn write_attributes(json: &mut Vec<u8>, event: &Event, channel: Option<&str>, without: &[&str]) {
     json.extend_from_slice(b"\"specversion\":\"1.0\"");
-    let attributes = [
-        ("id", Some(event.id())),
-        ("source", Some(event.source())),
-        ("type", Some(event.event_type())),
-        ("subject", event.subject()),
-        ("time", event.time()),
-        ("datacontenttype", event.data_content_type()),
-        ("dataschema", event.data_schema()),
-        ("channel", channel),
-    ];
-    for (name, text) in attributes {
-        if let Some(text) = text {
-            write_text_member(json, name, text);
-        }
+    for (name, text) in event.attributes().chain(channel.map(|text| ("channel", text))) {
+        write_text_member(json, name, text);
     }
     for (name, value) in event.extensions().filter(|(name, _)| !without.contains(name)) {
         match value {

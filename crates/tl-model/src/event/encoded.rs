@@ -35,6 +35,14 @@ impl Block {
         })
     }
 
+    /// The attributes of CloudEvents itself, in the order of their tags.
+    pub(super) fn attributes(&self) -> impl Iterator<Item = (Attribute, &str)> {
+        self.items().map_while(|item| match item {
+            Item::Attribute(attribute, text) => Some((attribute, text)),
+            Item::Extension(..) => None,
+        })
+    }
+
     pub(super) fn extensions(&self) -> impl Iterator<Item = (&str, AttributeValue<'_>)> {
         self.items().filter_map(|item| match item {
             Item::Extension(name, value) => Some((name, value)),
@@ -47,8 +55,12 @@ impl Block {
     }
 
     pub(super) fn data(&self) -> Option<Bytes> {
+        self.data_bytes().map(|data| self.0.slice_ref(data))
+    }
+
+    pub(super) fn data_bytes(&self) -> Option<&[u8]> {
         let start = HEADER_BYTES + attributes_len(&self.0).expect("checked");
-        (self.data_form() != DataForm::Absent).then(|| self.0.slice(start..))
+        (self.data_form() != DataForm::Absent).then(|| &self.0[start..])
     }
 
     fn items(&self) -> Items<'_> {
@@ -185,7 +197,7 @@ impl<'a> Items<'a> {
         if tag == EXTENSION_TAG {
             return self.extension();
         }
-        let attribute = Attribute::ALL.into_iter().find(|attribute| *attribute as u8 == tag)?;
+        let attribute = *Attribute::ALL.get(usize::from(tag.checked_sub(1)?))?;
         let text = std::str::from_utf8(self.sized()?).ok()?;
         Some(Item::Attribute(attribute, text))
     }

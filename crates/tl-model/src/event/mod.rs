@@ -74,6 +74,12 @@ impl Event {
         self.0.attribute(Attribute::DataSchema)
     }
 
+    /// The attributes of CloudEvents itself that are set, by name, in the order in which they are
+    /// listed here.
+    pub fn attributes(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        self.0.attributes().map(|(attribute, text)| (attribute.name(), text))
+    }
+
     /// The extension attributes, sorted by name.
     pub fn extensions(&self) -> impl Iterator<Item = (&str, AttributeValue<'_>)> {
         self.0.extensions()
@@ -82,6 +88,11 @@ impl Event {
     /// The data, if there is any; empty data is not the same as none.
     pub fn data(&self) -> Option<Bytes> {
         self.0.data()
+    }
+
+    /// The data to be looked at only.
+    pub fn data_bytes(&self) -> Option<&[u8]> {
+        self.0.data_bytes()
     }
 
     /// What the data is, and so how text forms carry it.
