@@ -2,7 +2,7 @@
 //!
 //! To wake a task for every subscriber of an event costs as much as to write to its socket. Whoever has
 //! caught up and waits for nothing else therefore joins a lane, and leaves its socket to it as a
-//! [`Sink`]. The lane takes what the tail has once, lets the first sink of each kind encode it, and hands
+//! [`Sink`]. The lane takes what the tail has once, writes it down once for each [`Script`], and sends
 //! the same bytes to all. While it goes round, more may be published: then the next round carries
 //! several events, so what is sent together grows with rate × subscribers, and nobody waits for a timer.
 //!
@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use tl_model::{Selection, SharedEvent};
+use tl_model::{Epoch, Selection, SharedEvent};
 use tl_protocol::subscription::{self as machine, Delivered};
 
 use crate::tail::TailReader;
@@ -27,12 +27,25 @@ pub(crate) use lane::Membership;
 
 /// Where a lane writes for one connection.
 pub trait Sink: Send + Sync {
-    /// Sends a run without waiting. `tag` is what the subscription [followed](crate::Subscription::follow)
-    /// with.
-    fn send(&self, tag: u64, run: &mut Run) -> Sent;
+    /// Sends bytes without waiting.
+    fn send(&self, bytes: &Bytes, now: Instant) -> Sent;
 }
 
-/// What a sink has done with a run.
+/// How a subscriber wants events to be written. Whoever names the same script gets the same bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Script {
+    /// Who writes.
+    pub name: &'static str,
+    /// What else makes a difference.
+    pub variant: u64,
+    /// Writes events; told the log they are in, and the variant.
+    pub write: WriteEvents,
+}
+
+/// Writes events down.
+pub type WriteEvents = fn(&[Delivered<Arc<SharedEvent>>], Epoch, u64) -> Bytes;
+
+/// What a sink has done with what it was to send.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Sent {
     /// It has left.
@@ -44,66 +57,52 @@ pub enum Sent {
 }
 
 /// Events that a lane sends to all its subscribers.
-#[derive(Debug)]
-pub struct Run {
+struct Run {
     events: Vec<Delivered<Arc<SharedEvent>>>,
     place: machine::Run,
     /// The sequence numbers of the first and the last.
     sequences: (u64, u64),
     begun: Instant,
-    encoded: Vec<(Encoding, Bytes)>,
-}
-
-/// A way to write a run down: all sinks that name the same one send the same bytes.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Encoding {
-    /// Who writes.
-    pub writer: &'static str,
-    /// What else makes a difference.
-    pub variant: u64,
+    written: Vec<(Script, Bytes)>,
 }
 
 impl Run {
-    /// The run in an encoding, made by the first who asks for it.
-    pub fn encoded(
-        &mut self,
-        encoding: Encoding,
-        write: impl FnOnce(&[Delivered<Arc<SharedEvent>>]) -> Bytes,
-    ) -> Bytes {
-        if let Some((_, bytes)) = self.encoded.iter().find(|(known, _)| *known == encoding) {
+    /// The run as a script has it, written for the first who asks.
+    fn written(&mut self, script: &Script, epoch: Epoch) -> Bytes {
+        let is_same = |other: &Script| other.variant == script.variant && other.name == script.name;
+        if let Some((_, bytes)) = self.written.iter().find(|(other, _)| is_same(other)) {
             return bytes.clone();
         }
-        let bytes = write(&self.events);
-        if self.encoded.len() < ENCODINGS_MAX {
-            self.encoded.push((encoding, bytes.clone()));
+        let bytes = (script.write)(&self.events, epoch, script.variant);
+        if self.written.len() < SCRIPTS_MAX {
+            self.written.push((*script, bytes.clone()));
         }
         bytes
-    }
-
-    /// When the lane began with it.
-    pub fn begun(&self) -> Instant {
-        self.begun
     }
 }
 
 /// All lanes of an engine.
-#[derive(Default)]
 pub(crate) struct Lanes {
+    epoch: Epoch,
     lanes: Mutex<HashMap<Selection, Vec<Weak<Lane>>>>,
 }
 
 impl Lanes {
+    pub(crate) fn new(epoch: Epoch) -> Self {
+        Self { epoch, lanes: Mutex::default() }
+    }
+
     /// Takes in a subscriber that is live, if there are others to share a lane with.
     pub(crate) fn join(
         self: &Arc<Self>,
         selection: &Selection,
         subscription: &machine::Subscription,
         tail: &mut TailReader,
-        sink: Arc<dyn Sink>,
-        tag: u64,
+        sink: impl FnOnce() -> Arc<dyn Sink>,
+        script: Script,
     ) -> Option<Membership> {
         let lane = self.lane_for(selection, subscription, tail)?;
-        let membership = lane.join(subscription, tail.seen(), sink, tag)?;
+        let membership = lane.join(subscription, tail.seen(), sink(), script)?;
         tail.rest();
         Some(membership)
     }
@@ -124,6 +123,11 @@ impl Lanes {
         Some(lane)
     }
 
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lanes().is_empty()
+    }
+
     fn forget(&self, selection: &Selection) {
         let mut lanes = self.lanes();
         if let Some(same) = lanes.get_mut(selection) {
@@ -141,5 +145,5 @@ impl Lanes {
 
 /// Fewer have nothing to share.
 const LANE_SUBSCRIBERS_MIN: usize = 2;
-/// Different encodings of a run that are kept: a form or two, and what clients commonly choose.
-const ENCODINGS_MAX: usize = 8;
+/// Scripts for which a written run is kept: a form or two, and what clients commonly choose.
+const SCRIPTS_MAX: usize = 8;

@@ -28,7 +28,7 @@ use tl_model::{Epoch, Offset, Position, Rules};
 use tl_store::{BoxFuture, LogStore, Page as StoredPage, Read, ReadError};
 
 pub use environment::{Environment, SystemEnvironment};
-pub use lanes::{Encoding, Run, Sent, Sink};
+pub use lanes::{Script, Sent, Sink, WriteEvents};
 pub use publish::{Publish, Receipts};
 pub use read::{Page, ReadRequest};
 pub use subscribe::Subscription;
@@ -85,12 +85,13 @@ impl Engine {
         let tail = Arc::new(Tail::new(store.bounds().tail));
         let writer = Writer::start(store.clone(), environment.clone(), tail.clone());
         let trimmer = tokio::spawn(trim(store.clone(), environment.clone(), rules.clone()));
+        let lanes = Arc::new(Lanes::new(store.epoch()));
         let shared = Shared {
             store,
             environment,
             rules,
             tail,
-            lanes: Arc::default(),
+            lanes,
             writer,
             reads: AtomicU64::new(0),
             draining: CancellationToken::new(),

@@ -7,7 +7,7 @@ use tl_model::{After, Call, Error, LoggedEvent, Offset, Position, Selection, Sha
 use tl_protocol::subscription::{self as machine, Credit, Delivery, PageRead, Step};
 use tl_store::{BoxFuture, Page, Read, ReadError};
 
-use crate::lanes::{Membership, Sink};
+use crate::lanes::{Membership, Script, Sink};
 use crate::read::read_error;
 use crate::tail::{TailReader, Taken};
 use crate::{Engine, access};
@@ -104,14 +104,15 @@ impl Subscription {
         }
     }
 
-    /// Leaves what comes live to a lane, if there is one to join: it is sent to the sink with this tag.
-    /// Until the lane lets go of it, [`poll_next`](Self::poll_next) has nothing. Only a subscription that
+    /// Leaves what comes live to a lane, if there is one to join: the lane writes them with the script and sends
+    /// them to the sink.    /// Until the lane lets go of it, [`poll_next`](Self::poll_next) has nothing. Only a subscription that
     /// has just had nothing to deliver can join.
-    pub fn follow(&mut self, sink: &Arc<dyn Sink>, tag: u64) {
+    pub fn follow(&mut self, sink: impl FnOnce() -> Arc<dyn Sink>, script: Script) {
         let is_usual = self.events_max == DELIVERY_EVENTS_MAX && self.machine.is_live();
         if self.membership.is_none() && is_usual && self.found.is_empty() {
-            let (lanes, sink) = (&self.engine.shared.lanes, sink.clone());
-            self.membership = lanes.join(&self.selection, &self.machine, &mut self.tail, sink, tag);
+            let lanes = &self.engine.shared.lanes;
+            self.membership =
+                lanes.join(&self.selection, &self.machine, &mut self.tail, sink, script);
         }
     }
 

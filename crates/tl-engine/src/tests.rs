@@ -1,6 +1,7 @@
 //! The engine on a store in memory, on paused time.
 
 mod faulty;
+mod lanes;
 mod publishing;
 mod subscribing;
 

@@ -5,10 +5,10 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use tl_transport::bytes::{Buf, Bytes};
-use tl_transport::engine::{Encoding, Engine, Sink, Subscription};
-use tl_transport::http::detached::{Script, Streaming};
-use tl_transport::http::status;
-use tl_transport::model::{Error, Position, SharedEvent};
+use tl_transport::engine::{Engine, Script, Sink, Subscription};
+use tl_transport::http::detached::Streaming;
+use tl_transport::http::{Framing, status};
+use tl_transport::model::{Epoch, Error, Position, SharedEvent};
 use tl_transport::protocol::subscription::{Delivered, Delivery};
 use tl_transport::session::spread;
 use tl_transport::wire::outbox::Outbox;
@@ -72,7 +72,7 @@ impl EventStream {
         match delivery {
             Delivery::CaughtUp { at } => sse::caught_up(&mut self.out, position(at)),
             Delivery::Gap(gap) => sse::gap(&mut self.out, gap, log),
-            Delivery::Events(events) => write_events(&mut self.out, &events, log, self.large),
+            Delivery::Events(events) => write_events(&mut self.out, &events, log.epoch, self.large),
         }
     }
 
@@ -143,19 +143,10 @@ impl Streaming for EventStream {
         Poll::Ready(Some(self.out.take_all()))
     }
 
-    fn script(&self) -> Script {
-        let (log, large) = (self.subscription.position(), self.large);
-        let encoding = Encoding { writer: "SSE", variant: large as u64 };
-        let write = move |events: &[Delivered<Arc<SharedEvent>>]| {
-            let mut out = Outbox::new();
-            write_events(&mut out, events, log, large);
-            out.take_all()
-        };
-        Script { encoding, write: Box::new(write) }
-    }
-
-    fn follow(&mut self, sink: &Arc<dyn Sink>) {
-        self.subscription.follow(sink, 0);
+    fn follow(&mut self, sink: &Arc<dyn Sink>, framing: Framing) {
+        let variant = framing as u64 | (self.large as u64) << 1;
+        self.subscription
+            .follow(|| sink.clone(), Script { name: "SSE", variant, write: write_framed });
     }
 
     fn handle_sent(&mut self, at: tokio::time::Instant) {
@@ -165,14 +156,23 @@ impl Streaming for EventStream {
     }
 }
 
-/// Writes events. `log` is any place in their log.
+/// Writes events for all streams of a lane that have the same framing and treat large ones alike.
+fn write_framed(events: &[Delivered<Arc<SharedEvent>>], epoch: Epoch, variant: u64) -> Bytes {
+    let framing = if variant & 1 == 0 { Framing::Chunked } else { Framing::Connection };
+    let large = if variant & 2 == 0 { Large::Split } else { Large::Reference };
+    let (mut data, mut framed) = (Outbox::new(), Outbox::new());
+    write_events(&mut data, events, epoch, large);
+    framing.put(&mut framed, &data.take_all());
+    framed.take_all()
+}
+
 fn write_events(
     out: &mut Outbox,
     events: &[Delivered<Arc<SharedEvent>>],
-    log: Position,
+    epoch: Epoch,
     large: Large,
 ) {
-    let position = |offset| Position { offset, ..log };
+    let position = |offset| Position { epoch, offset };
     for event in events {
         sse::event(out, &event.event, position(event.offset), position(event.previous), large);
     }

@@ -4,9 +4,8 @@ use std::time::Instant;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use tl_transport::Line;
 use tl_transport::bytes::{Buf, Bytes};
-use tl_transport::engine::{Encoding, Run, Sent, Sink};
+use tl_transport::engine::{Script, Sink, WriteEvents};
 use tl_transport::model::{Epoch, Error, ErrorCode, Form, SharedEvent};
 use tl_transport::protocol::frame::SubscriptionId;
 use tl_transport::protocol::session::CloseReason;
@@ -66,9 +65,16 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Carrier for WebSocketCa
         })
     }
 
-    fn sink(&self, epoch: Epoch) -> Arc<dyn Sink> {
-        let (line, form) = (self.socket.line().clone(), self.form);
-        Arc::new(MessageSink { line, form, epoch })
+    fn sink(&self) -> Arc<dyn Sink> {
+        self.socket.line().clone()
+    }
+
+    fn script(&self, subscription: SubscriptionId) -> Script {
+        let (name, write): (_, WriteEvents) = match self.form {
+            Form::Json => ("WebSocket text", write_text),
+            Form::Protobuf => ("WebSocket binary", write_binary),
+        };
+        Script { name, variant: subscription.0.into(), write }
     }
 
     fn served_at(&self) -> Option<Instant> {
@@ -76,35 +82,23 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Carrier for WebSocketCa
     }
 }
 
-/// Where a lane writes messages.
-struct MessageSink<S> {
-    line: Arc<Line<S>>,
-    form: Form,
-    epoch: Epoch,
+fn write_text(events: &[Delivered<Arc<SharedEvent>>], epoch: Epoch, variant: u64) -> Bytes {
+    write_message(Form::Json, events, epoch, variant)
 }
 
-impl<S: AsyncRead + AsyncWrite + Send + Unpin> Sink for MessageSink<S> {
-    fn send(&self, tag: u64, run: &mut Run) -> Sent {
-        let writer = match self.form {
-            Form::Json => "WebSocket text",
-            Form::Protobuf => "WebSocket binary",
-        };
-        let message = run.encoded(Encoding { writer, variant: tag }, |events| {
-            events_message(self.form, tag, events, self.epoch)
-        });
-        self.line.send(&message, run.begun())
-    }
+fn write_binary(events: &[Delivered<Arc<SharedEvent>>], epoch: Epoch, variant: u64) -> Bytes {
+    write_message(Form::Protobuf, events, epoch, variant)
 }
 
-fn events_message(
+fn write_message(
     form: Form,
-    tag: u64,
     events: &[Delivered<Arc<SharedEvent>>],
     epoch: Epoch,
+    variant: u64,
 ) -> Bytes {
+    // The variant of a session's script is the number of its subscription.
+    let subscription = SubscriptionId(u32::try_from(variant).unwrap_or(u32::MAX));
     let mut frame = Outbox::new();
-    // A session tags what follows a lane with the number of its subscription.
-    let subscription = SubscriptionId(u32::try_from(tag).unwrap_or(u32::MAX));
     write_events(form, subscription, events, epoch, &mut frame);
     let header = ServerHeader::message(form == Form::Json, frame.remaining());
     let mut message = Vec::with_capacity(header.as_bytes().len() + frame.remaining());

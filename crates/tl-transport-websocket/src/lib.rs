@@ -21,6 +21,7 @@ pub mod socket;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -83,13 +84,18 @@ fn open(mut exchange: Exchange, options: Arc<SessionOptions>) -> Result<Response
     };
     let upgrade = hyper::upgrade::on(&mut exchange.request);
     let (engine, call) = (exchange.engine.clone(), exchange.call.clone());
+    let tasks = exchange.tasks();
     exchange.spawn(async move {
         let Ok(upgraded) = upgrade.await else { return };
         let session = Opened { form, engine, call, options };
-        // What hyper has put around a connection would be held as long as the session.
+        // A task of its own: this one, and what hyper has put around the connection, would be held as
+        // long as the session.
         match upgraded.downcast::<TokioIo<Replay<TcpStream>>>() {
-            Ok(parts) => session.run(parts.io.into_inner().unread(parts.read_buf)).await,
-            Err(upgraded) => session.run(TokioIo::new(upgraded)).await,
+            Ok(parts) => {
+                let stream = parts.io.into_inner().unread(parts.read_buf);
+                tasks.spawn(session.run(stream));
+            }
+            Err(upgraded) => drop(tasks.spawn(session.run(TokioIo::new(upgraded)))),
         }
     });
     Ok(response)
@@ -104,13 +110,18 @@ struct Opened {
 }
 
 impl Opened {
-    async fn run<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(self, stream: S) {
+    fn run<S>(self, stream: S) -> impl Future<Output = ()> + Send + use<S>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
         let Self { form, engine, call, options } = self;
         let socket = WebSocket::new(stream, FRAME_BYTES_MAX);
-        let mut carrier = WebSocketCarrier { socket, form };
-        match drive(&mut carrier, form, &engine, call, options).await {
-            Ok(()) => carrier.socket.finish().await,
-            Err(error) => tracing::debug!(%error, "a session has ended"),
-        }
+        let session = drive(WebSocketCarrier { socket, form }, form, &engine, call, options);
+        session.then(|ended| async {
+            match ended {
+                Ok(carrier) => carrier.socket.finish().await,
+                Err(error) => tracing::debug!(%error, "a session has ended"),
+            }
+        })
     }
 }

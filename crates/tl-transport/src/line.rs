@@ -10,7 +10,7 @@ use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-use tl_engine::Sent;
+use tl_engine::{Sent, Sink};
 use tl_wire::outbox::Outbox;
 
 /// A byte stream and what waits for it. While nothing waits it holds no buffer.
@@ -74,8 +74,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
         Pin::new(&mut self.inner().stream).poll_shutdown(cx)
     }
 
-    /// Sends bytes at once, for a lane. Refuses them while others wait.
-    pub fn send(&self, bytes: &Bytes, now: Instant) -> Sent {
+    /// When a lane wrote last.
+    pub fn served_at(&self) -> Option<Instant> {
+        self.inner().served_at
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner<S>> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Sink for Line<S> {
+    /// Refuses while something waits.
+    fn send(&self, bytes: &Bytes, now: Instant) -> Sent {
         let mut inner = self.inner();
         if inner.is_unflushed || inner.out.has_remaining() {
             return Sent::Refused;
@@ -94,15 +105,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
             Poll::Ready(Ok(())) => Sent::All,
             Poll::Ready(Err(_)) | Poll::Pending => Sent::Waits,
         }
-    }
-
-    /// When a lane wrote last.
-    pub fn served_at(&self) -> Option<Instant> {
-        self.inner().served_at
-    }
-
-    fn inner(&self) -> MutexGuard<'_, Inner<S>> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

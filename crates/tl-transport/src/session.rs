@@ -8,14 +8,14 @@ mod carrier;
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesOrdered, Stream};
 use tokio::time::Sleep;
 
-use tl_engine::{Engine, Publish, Receipts, Sink, Subscription};
+use tl_engine::{Engine, Publish, Receipts, Subscription};
 use tl_model::{Call, Form, SharedEvent};
 use tl_protocol::frame::{self, ClientFrame, RequestId, Subscribe, SubscriptionId};
 use tl_protocol::session::{CloseReason, Opening, Output, Session};
@@ -37,21 +37,31 @@ pub struct SessionOptions {
     pub drain_grace: Duration,
 }
 
-/// Runs a session on a carrier until either side ends it.
+/// Runs a session on a carrier until either side ends it; gives the carrier back then, so that it can be
+/// ended in its own way.
 ///
 /// # Errors
 ///
 /// What the carrier failed with. The client has seen an error or lost its connection already.
-pub fn drive<'a, C: Carrier>(
-    carrier: &'a mut C,
+pub fn drive<C: Carrier>(
+    carrier: C,
     form: Form,
     engine: &Engine,
     call: Call,
     options: Arc<SessionOptions>,
-) -> impl Future<Output = Result<(), CarrierError>> + use<'a, C> {
+) -> impl Future<Output = Result<C, CarrierError>> + use<C> {
     let mut driver = Driver::new(form, engine, call, options);
-    std::future::poll_fn(move |cx| driver.poll(carrier, cx))
+    let mut carrier = Some(carrier);
+    // Not an async block: that would hold what it is made of twice, in every idle session.
+    std::future::poll_fn(move |cx| {
+        if let Some(carrier) = &mut carrier {
+            ready!(driver.poll(carrier, cx))?;
+        }
+        carrier.take().map_or(Poll::Pending, |carrier| Poll::Ready(Ok(carrier)))
+    })
 }
+
+type Publishes = FuturesOrdered<BoxFuture<'static, (RequestId, Receipts)>>;
 
 struct Driver {
     engine: Engine,
@@ -61,12 +71,9 @@ struct Driver {
     session: Session<Arc<SharedEvent>>,
     subscriptions: Vec<(SubscriptionId, Subscription)>,
     /// Answered in the order of their frames; none while there are none.
-    publishes: Option<FuturesOrdered<BoxFuture<'static, (RequestId, Receipts)>>>,
+    publishes: Option<Box<Publishes>>,
     drained: BoxFuture<'static, ()>,
     timer: Pin<Box<Sleep>>,
-    frame: Outbox,
-    /// Where lanes write for this session, once it has followed any.
-    sink: Option<Arc<dyn Sink>>,
     /// The carrier did not take all there was.
     is_blocked: bool,
     /// The session is over; what is queued may still leave until then.
@@ -91,8 +98,6 @@ impl Driver {
             publishes: None,
             drained: Box::pin(engine.draining().cancelled_owned()),
             timer: Box::pin(tokio::time::sleep_until((now + heartbeat).into())),
-            frame: Outbox::new(),
-            sink: None,
             is_blocked: false,
             closing: None,
         }
@@ -123,16 +128,10 @@ impl Driver {
             }
             if !(is_flushed && (has_moved || was_full)) {
                 self.follow(carrier, is_flushed);
-                self.rest();
+                self.session.rest();
                 return Poll::Pending;
             }
         }
-    }
-
-    /// Holds nothing that is only needed while something happens.
-    fn rest(&mut self) {
-        self.session.rest();
-        self.frame = Outbox::new();
     }
 
     /// Leaves to lanes what comes live.
@@ -141,8 +140,7 @@ impl Driver {
             return;
         }
         for (id, subscription) in &mut self.subscriptions {
-            let sink = self.sink.get_or_insert_with(|| carrier.sink(self.engine.epoch()));
-            subscription.follow(sink, u64::from(id.0));
+            subscription.follow(|| carrier.sink(), carrier.script(*id));
         }
     }
 
@@ -198,7 +196,7 @@ impl Driver {
 
     fn poll_receipts(&mut self, cx: &mut Context<'_>) -> bool {
         let Some(publishes) = &mut self.publishes else { return false };
-        match Pin::new(publishes).poll_next(cx) {
+        match Pin::new(&mut **publishes).poll_next(cx) {
             Poll::Ready(Some((request, receipts))) => {
                 self.session.handle_receipts(now(), request, receipts);
                 true
@@ -237,7 +235,7 @@ impl Driver {
 
     /// Does what the session says.
     fn obey(&mut self, carrier: &mut impl Carrier) -> bool {
-        let mut has_moved = false;
+        let (mut has_moved, mut message) = (false, Outbox::new());
         while let Some(output) = self.session.poll_output() {
             has_moved = true;
             match output {
@@ -252,8 +250,8 @@ impl Driver {
                 Output::Probe => carrier.queue_probe(),
                 Output::Publish(publish) => self.publish(publish),
                 Output::Send(frame) => {
-                    write_server(self.form, &frame, self.engine.epoch(), &mut self.frame);
-                    carrier.queue_message(&mut self.frame);
+                    write_server(self.form, &frame, self.engine.epoch(), &mut message);
+                    carrier.queue_message(&mut message);
                 }
                 Output::Subscribe(subscribe) => self.subscribe(subscribe),
                 Output::Unsubscribe { subscription } => {

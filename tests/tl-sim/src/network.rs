@@ -11,10 +11,11 @@ use bytes::{Buf, Bytes};
 use fastrand::Rng;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use tl_engine::{Encoding, Run, Sent, Sink};
-use tl_model::{Epoch, Form};
+use tl_engine::{Script, Sent, Sink};
+use tl_model::{Epoch, Form, SharedEvent};
 use tl_transport::protocol::frame::SubscriptionId;
 use tl_transport::protocol::session::CloseReason;
+use tl_transport::protocol::subscription::Delivered;
 use tl_transport::session::{Carrier, CarrierError, Incoming};
 use tl_wire::frame::write_events;
 use tl_wire::outbox::Outbox;
@@ -263,8 +264,13 @@ impl Carrier for SimulatedCarrier {
         })
     }
 
-    fn sink(&self, epoch: Epoch) -> Arc<dyn Sink> {
-        Arc::new(SimulatedSink { out: self.out.clone(), form: self.form, epoch })
+    fn sink(&self) -> Arc<dyn Sink> {
+        Arc::new(SimulatedSink(self.out.clone()))
+    }
+
+    fn script(&self, subscription: SubscriptionId) -> Script {
+        let variant = u64::from(subscription.0) << 1 | self.form as u64;
+        Script { name: "simulated", variant, write: write_run }
     }
 
     fn served_at(&self) -> Option<std::time::Instant> {
@@ -272,27 +278,24 @@ impl Carrier for SimulatedCarrier {
     }
 }
 
-/// Where a lane writes for a session.
-struct SimulatedSink {
-    out: Arc<Mutex<Out>>,
-    form: Form,
-    epoch: Epoch,
+fn write_run(events: &[Delivered<Arc<SharedEvent>>], epoch: Epoch, variant: u64) -> Bytes {
+    let form = if variant & 1 == 0 { Form::Json } else { Form::Protobuf };
+    let mut frame = Outbox::new();
+    write_events(form, SubscriptionId((variant >> 1) as u32), events, epoch, &mut frame);
+    frame.take_all()
 }
 
+/// Where a lane writes for a session.
+struct SimulatedSink(Arc<Mutex<Out>>);
+
 impl Sink for SimulatedSink {
-    fn send(&self, tag: u64, run: &mut Run) -> Sent {
-        let mut out = lock(&self.out);
+    fn send(&self, bytes: &Bytes, now: Instant) -> Sent {
+        let mut out = lock(&self.0);
         if out.unsent > 0 {
             return Sent::Refused;
         }
-        let encoding = Encoding { writer: "simulated", variant: tag << 1 | self.form as u64 };
-        let message = run.encoded(encoding, |events| {
-            let (mut frame, id) = (Outbox::new(), SubscriptionId(tag as u32));
-            write_events(self.form, id, events, self.epoch, &mut frame);
-            frame.take_all()
-        });
-        out.queue(Item::Message(message));
-        out.served_at = Some(run.begun());
+        out.queue(Item::Message(bytes.clone()));
+        out.served_at = Some(now);
         match out.poll_flush(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(Ok(())) => Sent::All,
             Poll::Ready(Err(_)) | Poll::Pending => Sent::Waits,

@@ -65,12 +65,12 @@ impl Server {
     pub(crate) fn accept(&mut self, world: &Arc<World>, random: &mut Rng) -> (LinkEnd, Form) {
         let (client, server) = link(random, world.plan.link_delay_ms_max);
         let form = if random.bool() { Form::Json } else { Form::Protobuf };
-        let (engine, mut carrier) = (self.engine.clone(), SimulatedCarrier::new(server, form));
+        let (engine, carrier) = (self.engine.clone(), SimulatedCarrier::new(server, form));
         let watch = Watch(world.clone());
         let session = tokio::spawn(async move {
             let _watch = watch;
             // Whether the link broke or the session ended is all the same to a server.
-            drop(drive(&mut carrier, form, &engine, Call::default(), Arc::new(SESSIONS)).await);
+            drop(drive(carrier, form, &engine, Call::default(), Arc::new(SESSIONS)).await);
         });
         self.sessions.push(session.abort_handle());
         (client, form)

@@ -7,15 +7,16 @@ use tokio::task::{coop, yield_now};
 use tokio::time::Instant;
 
 use tl_model::limits::{DELIVERY_BYTES_MAX, DELIVERY_EVENTS_MAX};
-use tl_model::{Offset, Selection};
+use tl_model::{Epoch, Offset, Selection};
 use tl_protocol::subscription::{self as machine, Delivery};
 
-use super::{Lanes, Run, Sent, Sink};
+use super::{Lanes, Run, Script, Sent, Sink};
 use crate::tail::{TailReader, Taken, Wake};
 
 /// One lane. It is kept by those who have joined it, and ends with the last of them.
 pub(super) struct Lane {
     lanes: Weak<Lanes>,
+    epoch: Epoch,
     selection: Selection,
     wake: Arc<Wake>,
     inner: Mutex<Inner>,
@@ -32,7 +33,7 @@ struct Inner {
 struct Member {
     state: Mutex<State>,
     sink: Arc<dyn Sink>,
-    tag: u64,
+    script: Script,
     waker: AtomicWaker,
 }
 
@@ -58,12 +59,12 @@ impl Lane {
         subscription: &machine::Subscription,
         tail: TailReader,
     ) -> Arc<Self> {
-        let (lanes, selection) = (Arc::downgrade(lanes), selection.clone());
+        let (lanes, epoch, selection) = (Arc::downgrade(lanes), lanes.epoch, selection.clone());
         let (wake, subscription) = (tail.wake().clone(), subscription.clone().unlimited());
         let inner = Mutex::new(Inner { subscription, tail, members: Slab::new() });
         // There may be something already that the subscriber has not seen.
         wake.set();
-        let lane = Arc::new(Self { lanes, selection, wake: wake.clone(), inner });
+        let lane = Arc::new(Self { lanes, epoch, selection, wake: wake.clone(), inner });
         // It yields by itself, and a sink that is told to wait for its turn would seem full.
         tokio::spawn(coop::unconstrained(serve(Arc::downgrade(&lane), wake)));
         lane
@@ -79,7 +80,7 @@ impl Lane {
         subscription: &machine::Subscription,
         seen: u64,
         sink: Arc<dyn Sink>,
-        tag: u64,
+        script: Script,
     ) -> Option<Membership> {
         let mut inner = self.inner();
         if seen < inner.tail.seen() {
@@ -87,7 +88,7 @@ impl Lane {
         }
         let state = State { is_in: true, seen, subscription: subscription.clone() };
         let (state, waker) = (Mutex::new(state), AtomicWaker::new());
-        let member = Arc::new(Member { state, sink, tag, waker });
+        let member = Arc::new(Member { state, sink, script, waker });
         let key = inner.members.insert(member.clone());
         drop(inner);
         Some(Membership { lane: self, member, key })
@@ -110,23 +111,24 @@ impl Lane {
                 };
                 let last = subscription.delivered();
                 let place = machine::Run { previous, last, events: events.len(), seen_to };
-                let (begun, encoded) = (Instant::now(), Vec::new());
-                Some(Run { events, place, sequences: sequences?, begun, encoded })
+                let (begun, written) = (Instant::now(), Vec::new());
+                Some(Run { events, place, sequences: sequences?, begun, written })
             }
         }
     }
 
-    /// The members from this key on, a few of them, and the key to go on with.
-    fn some(&self, from: usize, some: &mut Vec<(usize, Arc<Member>)>) -> usize {
-        let inner = self.inner();
-        let end = (from + SERVED_AT_ONCE).min(inner.members.capacity());
-        let members = (from..end).filter_map(|key| Some((key, inner.members.get(key)?.clone())));
-        some.extend(members);
-        end
-    }
-
-    fn is_end(&self, key: usize) -> bool {
-        key >= self.inner().members.capacity()
+    /// Sends a run to a few members, from this key on; returns the key to go on with.
+    fn serve(&self, run: &mut Run, from: usize) -> Option<usize> {
+        let members = &mut self.inner().members;
+        let end = members.capacity().min(from + SERVED_AT_ONCE);
+        for key in from..end {
+            if let Some(member) = members.get(key)
+                && !member.serve(run, self.epoch)
+            {
+                members.remove(key).waker.wake();
+            }
+        }
+        (end < members.capacity()).then_some(end)
     }
 
     /// Removes a member, if it is still there.
@@ -163,20 +165,13 @@ impl Drop for Lane {
 
 /// Serves a lane until nobody is in it.
 async fn serve(lane: Weak<Lane>, wake: Arc<Wake>) {
-    let mut some = Vec::with_capacity(SERVED_AT_ONCE);
     loop {
         std::future::poll_fn(|cx| wake.poll_set(cx)).await;
         let Some(lane) = lane.upgrade() else { return };
         while let Some(mut run) = lane.take() {
-            let mut key = 0;
-            while !lane.is_end(key) {
-                key = lane.some(key, &mut some);
-                for (key, member) in some.drain(..) {
-                    if !member.serve(&mut run) {
-                        lane.remove(key, &member);
-                        member.waker.wake();
-                    }
-                }
+            let mut next = Some(0);
+            while let Some(key) = next {
+                next = lane.serve(&mut run, key);
                 yield_now().await;
             }
         }
@@ -185,14 +180,14 @@ async fn serve(lane: Weak<Lane>, wake: Arc<Wake>) {
 
 impl Member {
     /// Sends it a run; false if it leaves the lane.
-    fn serve(&self, run: &mut Run) -> bool {
+    fn serve(&self, run: &mut Run, epoch: Epoch) -> bool {
         let mut state = self.state();
         let (first, last) = run.sequences;
         if !state.is_in || last <= state.seen {
             return true;
         }
         let sent = match first > state.seen && state.subscription.takes(&run.place) {
-            true => self.sink.send(self.tag, run),
+            true => self.sink.send(&run.written(&self.script, epoch), run.begun),
             false => Sent::Refused,
         };
         if sent != Sent::Refused {

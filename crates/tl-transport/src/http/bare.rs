@@ -10,10 +10,10 @@ use ::http::{HeaderMap, StatusCode};
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use tl_engine::{Run, Sent, Sink};
+use tl_engine::Sink;
 use tl_wire::outbox::Outbox;
 
-use super::detached::{Script, Streaming};
+use super::detached::Streaming;
 use crate::line::Line;
 
 /// How a body says where it ends (RFC 9112 §6.3).
@@ -39,7 +39,8 @@ pub fn serve_stream<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
 ) -> impl Future<Output = io::Result<()>> + Send + use<S> {
     let line = Line::new(stream);
     line.put(|out| out.put(&head(status, headers, framing)));
-    let mut bare = Bare { line, framing, streaming, sink: None, has_ended: false };
+    let sink = line.clone();
+    let mut bare = Bare { line, framing, streaming, sink, has_ended: false };
     poll_fn(move |cx| bare.poll(cx))
 }
 
@@ -47,8 +48,8 @@ struct Bare<S> {
     line: Arc<Line<S>>,
     framing: Framing,
     streaming: Box<dyn Streaming>,
-    /// Where lanes write for it, once it has followed any.
-    sink: Option<Arc<dyn Sink>>,
+    /// The line, as lanes know it.
+    sink: Arc<dyn Sink>,
     has_ended: bool,
 }
 
@@ -72,7 +73,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Bare<S> {
                     self.has_ended = true;
                 }
                 Poll::Pending => {
-                    self.follow();
+                    self.streaming.follow(&self.sink, self.framing);
                     return Poll::Pending;
                 }
             }
@@ -84,38 +85,11 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Bare<S> {
         while ready!(self.line.poll_discard(cx))? > 0 {}
         Poll::Ready(Ok(()))
     }
-
-    fn follow(&mut self) {
-        let sink = self.sink.get_or_insert_with(|| {
-            let (line, framing) = (self.line.clone(), self.framing);
-            Arc::new(StreamSink { line, framing, script: self.streaming.script() })
-        });
-        self.streaming.follow(sink);
-    }
-}
-
-/// Where lanes write a stream's events.
-struct StreamSink<S> {
-    line: Arc<Line<S>>,
-    framing: Framing,
-    script: Script,
-}
-
-impl<S: AsyncRead + AsyncWrite + Send + Unpin> Sink for StreamSink<S> {
-    fn send(&self, _: u64, run: &mut Run) -> Sent {
-        let mut encoding = self.script.encoding;
-        encoding.variant = encoding.variant << 1 | self.framing as u64;
-        let bytes = run.encoded(encoding, |events| {
-            let mut out = Outbox::new();
-            self.framing.put(&mut out, &(self.script.write)(events));
-            out.take_all()
-        });
-        self.line.send(&bytes, run.begun())
-    }
 }
 
 impl Framing {
-    fn put(self, out: &mut Outbox, data: &Bytes) {
+    /// Puts a piece of a body.
+    pub fn put(self, out: &mut Outbox, data: &Bytes) {
         match self {
             Self::Chunked => {
                 out.put(format!("{:x}\r\n", data.len()).as_bytes());

@@ -17,11 +17,9 @@ use futures_util::future::BoxFuture;
 use http_body::Frame;
 use tokio::time::Instant;
 
-use tl_engine::{Encoding, Sink};
-use tl_model::SharedEvent;
-use tl_protocol::subscription::Delivered;
+use tl_engine::Sink;
 
-use super::Response;
+use super::{Framing, Response};
 
 /// What becomes of an answer.
 pub enum Detached {
@@ -36,26 +34,12 @@ pub trait Streaming: Send {
     /// More of it; `None` at its end.
     fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>>;
 
-    /// How lanes write its events.
-    fn script(&self) -> Script;
-
-    /// Leaves to lanes what comes live.
-    fn follow(&mut self, sink: &Arc<dyn Sink>);
+    /// Leaves to a lane what comes live. The lane writes it in the framing.
+    fn follow(&mut self, sink: &Arc<dyn Sink>, framing: Framing);
 
     /// A lane has written for it.
     fn handle_sent(&mut self, at: Instant);
 }
-
-/// How events are written in a stream.
-pub struct Script {
-    /// Scripts that name the same one write the same.
-    pub encoding: Encoding,
-    /// Writes events.
-    pub write: Box<WriteEvents>,
-}
-
-/// Writes events.
-pub type WriteEvents = dyn Fn(&[Delivered<Arc<SharedEvent>>]) -> Bytes + Send + Sync;
 
 /// A response that comes later.
 pub fn later(response: impl Future<Output = Response> + Send + 'static) -> Response {

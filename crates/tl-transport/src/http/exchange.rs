@@ -50,6 +50,11 @@ impl Exchange {
         self.tasks.spawn(task);
     }
 
+    /// Where to start more that outlives the request.
+    pub fn tasks(&self) -> TaskTracker {
+        self.tasks.clone()
+    }
+
     /// A varying segment of the path.
     pub fn param(&self, name: &str) -> &str {
         let param = self.params.iter().find(|(key, _)| key == name);

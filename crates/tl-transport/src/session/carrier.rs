@@ -5,8 +5,9 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use tl_engine::Sink;
-use tl_model::{Epoch, Error};
+use tl_engine::{Script, Sink};
+use tl_model::Error;
+use tl_protocol::frame::SubscriptionId;
 use tl_protocol::session::CloseReason;
 use tl_wire::outbox::Outbox;
 
@@ -30,9 +31,11 @@ pub trait Carrier {
     /// Sends what is queued. Ready once all of it has left.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, CarrierError>;
 
-    /// Where lanes can write `events` frames for this carrier, tagged with their subscription.
-    /// `epoch` is that of the log.
-    fn sink(&self, epoch: Epoch) -> Arc<dyn Sink>;
+    /// Where lanes can write whole messages.
+    fn sink(&self) -> Arc<dyn Sink>;
+
+    /// How lanes write the `events` frames of a subscription.
+    fn script(&self, subscription: SubscriptionId) -> Script;
 
     /// When a lane wrote last.
     fn served_at(&self) -> Option<Instant>;

@@ -4,8 +4,9 @@ use std::sync::{Mutex, MutexGuard};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::task::noop_waker;
-use tl_engine::{Encoding, Options, Run, Sent, SystemEnvironment};
-use tl_model::{Channel, Epoch, Event, NewEvent};
+use tl_engine::{Options, Script, Sent, Sink, SystemEnvironment, WriteEvents};
+use tl_model::{After, Channel, Epoch, Event, NewEvent, Offset, Position, Selection};
+use tl_protocol::subscription::Credit;
 use tl_store::MemoryStore;
 use tl_wire::frame::write_events;
 
@@ -39,19 +40,16 @@ struct Served {
 struct TestSink(Arc<Mutex<Served>>);
 
 impl Sink for TestSink {
-    fn send(&self, tag: u64, run: &mut Run) -> Sent {
-        let encoding = Encoding { writer: "test", variant: tag };
-        let bytes = run.encoded(encoding, |events| {
-            let (id, epoch) = (SubscriptionId(tag as u32), Epoch::from_random(1 << 40));
-            let mut frame = Outbox::new();
-            write_events(Form::Json, id, events, epoch, &mut frame);
-            frame.take_all()
-        });
+    fn send(&self, bytes: &Bytes, now: tokio::time::Instant) -> Sent {
         let mut served = lock(&self.0);
-        served.frames.push_str(std::str::from_utf8(&bytes).expect("JSON"));
-        served.at = Some(run.begun().into_std());
+        served.frames.push_str(std::str::from_utf8(bytes).expect("JSON"));
+        served.at = Some(now.into_std());
         Sent::All
     }
+}
+
+fn selection(channel: &str) -> Selection {
+    Selection::parse([channel]).expect("a selection")
 }
 
 fn lock(served: &Arc<Mutex<Served>>) -> MutexGuard<'_, Served> {
@@ -88,8 +86,17 @@ impl Carrier for TestCarrier {
         Ok(if self.unsent() == 0 { Poll::Ready(()) } else { Poll::Pending })
     }
 
-    fn sink(&self, _: Epoch) -> Arc<dyn Sink> {
+    fn sink(&self) -> Arc<dyn Sink> {
         Arc::new(TestSink(self.served.clone()))
+    }
+
+    fn script(&self, subscription: SubscriptionId) -> Script {
+        let write: WriteEvents = |events, epoch, variant| {
+            let mut frame = Outbox::new();
+            write_events(Form::Json, SubscriptionId(variant as u32), events, epoch, &mut frame);
+            frame.take_all()
+        };
+        Script { name: "test", variant: subscription.0.into(), write }
     }
 
     fn served_at(&self) -> Option<Instant> {
@@ -234,6 +241,46 @@ async fn a_slow_reader_is_alive_and_a_stopped_one_is_not() {
     assert!(test.poll().is_pending());
     tokio::time::advance(Duration::from_secs(16)).await;
     assert!(matches!(test.poll(), Poll::Ready(Ok(()))), "nothing was taken for two heartbeats");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_goes_on_once_all_that_waited_has_left() {
+    let mut test = Test::open().await;
+    test.say(SUBSCRIBE).turn().await;
+    test.carrier.window = 0;
+    for number in 0..300 {
+        test.publish(&format!("{number:01000}")).await;
+    }
+    test.turn().await;
+    assert!(test.carrier.unsent() >= UNSENT_BYTES_MAX);
+    test.carrier.window = usize::MAX;
+    assert!(test.poll().is_pending());
+    // Nobody wakes it again: all was durable long ago.
+    assert!(test.carrier.sent.contains(&format!("{:01000}", 299)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_lane_has_sent_counts_for_the_heartbeat_and_for_the_place() {
+    let mut test = Test::open().await;
+    let other = selection("a");
+    let after = After::Latest;
+    let mut other = test.engine.subscribe(&Call::default(), other, after, Credit::Unlimited);
+    let other = other.as_mut().expect("subscribes");
+    while let Some(Ok(_)) = other.next().now_or_never() {}
+    test.say(SUBSCRIBE).turn().await;
+    tokio::time::advance(OPTIONS.heartbeat / 2).await;
+    test.publish("1").await;
+    let told = test.turn().await;
+    assert_eq!(told, "", "the lane has sent it");
+    assert!(std::mem::take(&mut lock(&test.carrier.served).frames).contains("\"data\":\"1\""));
+    test.carrier.incoming.push_back(Incoming::Alive);
+    tokio::time::advance(OPTIONS.heartbeat / 2).await;
+    assert_eq!(test.turn().await, "", "silence is counted from there");
+    tokio::time::advance(OPTIONS.heartbeat / 2).await;
+    let told = test.turn().await;
+    let place = Position { epoch: test.engine.epoch(), offset: Offset::new(1) };
+    assert!(told.contains("{\"heartbeat\":{\"places\":[{\"subscription\":1,"), "{told}");
+    assert!(told.contains(&*place.cursor()), "{told}");
 }
 
 #[tokio::test(start_paused = true)]
