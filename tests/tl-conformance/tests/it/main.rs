@@ -2,6 +2,7 @@
 
 mod browser;
 mod crash;
+mod detached;
 mod hostile;
 mod listener;
 mod matrix;
