@@ -104,15 +104,24 @@ impl Subscription {
         }
     }
 
-    /// Leaves what comes live to a lane, if there is one to join: the lane writes them with the script and sends
-    /// them to the sink.    /// Until the lane lets go of it, [`poll_next`](Self::poll_next) has nothing. Only a subscription that
-    /// has just had nothing to deliver can join.
-    pub fn follow(&mut self, sink: impl FnOnce() -> Arc<dyn Sink>, script: Script) {
+    /// Leaves what comes live to a lane, if there is one to join: the lane writes it with the script and
+    /// sends it to the sink. Until the lane lets go of it, [`poll_next`](Self::poll_next) has nothing;
+    /// then the task is woken. Only a subscription that has just had nothing to deliver can join.
+    pub fn follow(
+        &mut self,
+        cx: &mut Context<'_>,
+        sink: impl FnOnce() -> Arc<dyn Sink>,
+        script: Script,
+    ) {
         let is_usual = self.events_max == DELIVERY_EVENTS_MAX && self.machine.is_live();
         if self.membership.is_none() && is_usual && self.found.is_empty() {
             let lanes = &self.engine.shared.lanes;
             self.membership =
                 lanes.join(&self.selection, &self.machine, &mut self.tail, sink, script);
+            // The lane may have let go of it before it could know whom to wake.
+            if self.membership.as_ref().is_some_and(|it| it.poll_left(cx).is_ready()) {
+                cx.waker().wake_by_ref();
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! The engine on a store in memory, on paused time.
 
 mod faulty;
+mod following;
 mod lanes;
 mod publishing;
 mod subscribing;
@@ -76,7 +77,11 @@ fn subscribe(engine: &Engine, patterns: &[&str], after: After) -> Subscription {
 
 /// The next delivery in a few words: `caught-up@3`, `gap 1..5`, or the ids of events.
 async fn told(subscription: &mut Subscription) -> String {
-    match subscription.next().await.expect("delivers") {
+    in_words(subscription.next().await.expect("delivers"))
+}
+
+fn in_words(delivery: Delivery<Arc<SharedEvent>>) -> String {
+    match delivery {
         Delivery::CaughtUp { at } => format!("caught-up@{at}"),
         Delivery::Gap(Gap { after, through }) => format!("gap {after}..{through}"),
         Delivery::Events(events) => {

@@ -143,10 +143,10 @@ impl Streaming for EventStream {
         Poll::Ready(Some(self.out.take_all()))
     }
 
-    fn follow(&mut self, sink: &Arc<dyn Sink>, framing: Framing) {
+    fn follow(&mut self, cx: &mut Context<'_>, sink: &Arc<dyn Sink>, framing: Framing) {
         let variant = framing as u64 | (self.large as u64) << 1;
-        self.subscription
-            .follow(|| sink.clone(), Script { name: "SSE", variant, write: write_framed });
+        let script = Script { name: "SSE", variant, write: write_framed };
+        self.subscription.follow(cx, || sink.clone(), script);
     }
 
     fn handle_sent(&mut self, at: tokio::time::Instant) {

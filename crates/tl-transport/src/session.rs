@@ -127,7 +127,7 @@ impl Driver {
                 return Poll::Ready(Ok(()));
             }
             if !(is_flushed && (has_moved || was_full)) {
-                self.follow(carrier, is_flushed);
+                self.follow(carrier, cx, is_flushed);
                 self.session.rest();
                 return Poll::Pending;
             }
@@ -135,12 +135,12 @@ impl Driver {
     }
 
     /// Leaves to lanes what comes live.
-    fn follow(&mut self, carrier: &impl Carrier, is_flushed: bool) {
+    fn follow(&mut self, carrier: &impl Carrier, cx: &mut Context<'_>, is_flushed: bool) {
         if !is_flushed || self.closing.is_some() {
             return;
         }
         for (id, subscription) in &mut self.subscriptions {
-            subscription.follow(|| carrier.sink(), carrier.script(*id));
+            subscription.follow(cx, || carrier.sink(), carrier.script(*id));
         }
     }
 

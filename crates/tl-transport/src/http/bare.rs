@@ -73,7 +73,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Bare<S> {
                     self.has_ended = true;
                 }
                 Poll::Pending => {
-                    self.streaming.follow(&self.sink, self.framing);
+                    self.streaming.follow(cx, &self.sink, self.framing);
                     return Poll::Pending;
                 }
             }

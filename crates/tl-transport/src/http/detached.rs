@@ -34,8 +34,9 @@ pub trait Streaming: Send {
     /// More of it; `None` at its end.
     fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>>;
 
-    /// Leaves to a lane what comes live. The lane writes it in the framing.
-    fn follow(&mut self, sink: &Arc<dyn Sink>, framing: Framing);
+    /// Leaves to a lane what comes live, written in the framing. The task is woken once there is
+    /// something for it again.
+    fn follow(&mut self, cx: &mut Context<'_>, sink: &Arc<dyn Sink>, framing: Framing);
 
     /// A lane has written for it.
     fn handle_sent(&mut self, at: Instant);
