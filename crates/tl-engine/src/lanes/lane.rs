@@ -74,7 +74,8 @@ impl Lane {
         self.inner().members.len() < LANE_SUBSCRIBERS_MAX
     }
 
-    /// Takes a subscriber in, unless the lane has seen more than it has: then it is about to be woken.
+    /// Takes a subscriber in, unless the lane has passed something that it has not: it takes that by
+    /// itself. A lane can have read in the log what the tail is yet to show, and passes it there.
     pub(super) fn join(
         self: Arc<Self>,
         subscription: &machine::Subscription,
@@ -83,7 +84,8 @@ impl Lane {
         script: Script,
     ) -> Option<Membership> {
         let mut inner = self.inner();
-        if seen < inner.tail.seen() {
+        let is_ahead = subscription.position() < inner.subscription.position();
+        if seen < inner.tail.seen() || is_ahead {
             return None;
         }
         let state = State { is_in: true, seen, subscription: subscription.clone() };

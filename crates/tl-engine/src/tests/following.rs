@@ -5,7 +5,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
+
+use tl_model::Appended;
+use tl_store::{
+    AppendError, Batch, Bounds, BoxFuture, LastLogged, Page, Read, ReadError, TrimError,
+};
 
 use super::*;
 use crate::{Run, Sent, Sink};
@@ -64,6 +70,71 @@ async fn who_is_refused_at_once_goes_on_alone() {
 #[tokio::test(start_paused = true)]
 async fn who_is_refused_later_goes_on_behind_what_the_lane_has_sent() {
     assert_eq!(followers_are_told(2, &["1", "2", "3"]).await, ["3", "3"]);
+}
+
+/// A store in memory whose events can be read before the engine hears that they are logged.
+struct LateStore {
+    store: MemoryStore,
+    permits: Semaphore,
+}
+
+impl LogStore for LateStore {
+    fn epoch(&self) -> Epoch {
+        self.store.epoch()
+    }
+
+    fn bounds(&self) -> Bounds {
+        self.store.bounds()
+    }
+
+    fn append(&self, batch: Batch) -> BoxFuture<'_, Result<Vec<Appended>, AppendError>> {
+        Box::pin(async {
+            let appended = self.store.append(batch).await;
+            self.permits.acquire().await.expect("open").forget();
+            appended
+        })
+    }
+
+    fn read(&self, read: Read) -> BoxFuture<'static, Result<Page, ReadError>> {
+        self.store.read(read)
+    }
+
+    fn last(&self, channel: &Channel) -> Option<LastLogged> {
+        self.store.last(channel)
+    }
+
+    fn trim(&self, rules: &Rules, now_ms: u64) -> BoxFuture<'_, Result<(), TrimError>> {
+        self.store.trim(rules, now_ms)
+    }
+
+    fn flush(&self) -> BoxFuture<'_, Result<(), AppendError>> {
+        self.store.flush()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lane_that_begins_ahead_of_the_tail_hides_nothing_from_others() {
+    let store = LateStore { store: MemoryStore::new(epoch()), permits: Semaphore::new(0) };
+    let store = Arc::new(store);
+    let engine = engine_on(store.clone(), Vec::new());
+    let mut behind = subscribe(&engine, &["a"], After::Latest);
+    assert_eq!(told(&mut behind).await, "caught-up@0");
+    let publishing = tokio::spawn({
+        let engine = engine.clone();
+        async move { publish_one(&engine, "a", "1").await }
+    });
+    tokio::time::sleep(A_MOMENT).await;
+    let mut ahead = subscribe(&engine, &["a"], After::Earliest);
+    assert_eq!(told(&mut ahead).await, "1");
+    assert_eq!(told(&mut ahead).await, "caught-up@1");
+    let _ahead = follow(ahead, 9);
+    tokio::time::sleep(A_MOMENT).await;
+    let behind = follow(behind, 0);
+    tokio::time::sleep(A_MOMENT).await;
+    store.permits.add_permits(1);
+    publishing.await.expect("is published");
+    let told = tokio::time::timeout(A_MOMENT, behind).await;
+    assert_eq!(told.expect("it is woken").expect("it does not panic"), "1");
 }
 
 /// On paused time, all that can happen has happened after it.
