@@ -27,6 +27,8 @@ struct Inner {
     subscription: machine::Subscription,
     tail: TailReader,
     members: Slab<Arc<Member>>,
+    /// The tail does not go back to where the lane stands, and never will again.
+    is_behind: bool,
 }
 
 /// A subscriber in a lane.
@@ -61,7 +63,8 @@ impl Lane {
     ) -> Arc<Self> {
         let (lanes, epoch, selection) = (Arc::downgrade(lanes), lanes.epoch, selection.clone());
         let (wake, subscription) = (tail.wake().clone(), subscription.clone().unlimited());
-        let inner = Mutex::new(Inner { subscription, tail, members: Slab::new() });
+        let inner =
+            Mutex::new(Inner { subscription, tail, members: Slab::new(), is_behind: false });
         // There may be something already that the subscriber has not seen.
         wake.set();
         let lane = Arc::new(Self { lanes, epoch, selection, wake: wake.clone(), inner });
@@ -71,7 +74,8 @@ impl Lane {
     }
 
     pub(super) fn has_room(&self) -> bool {
-        self.inner().members.len() < LANE_SUBSCRIBERS_MAX
+        let inner = self.inner();
+        !inner.is_behind && inner.members.len() < LANE_SUBSCRIBERS_MAX
     }
 
     /// Takes a subscriber in, unless the lane has passed something that it has not: it takes that by
@@ -85,7 +89,7 @@ impl Lane {
     ) -> Option<Membership> {
         let mut inner = self.inner();
         let is_ahead = subscription.position() < inner.subscription.position();
-        if seen < inner.tail.seen() || is_ahead {
+        if inner.is_behind || seen < inner.tail.seen() || is_ahead {
             return None;
         }
         let state = State { is_in: true, seen, subscription: subscription.clone() };
@@ -147,8 +151,9 @@ impl Lane {
 }
 
 impl Inner {
-    /// The tail does not go back to where the lane stands: each reads the log by itself.
+    /// Each reads the log by itself, and joins another lane later.
     fn dismiss_all(&mut self) {
+        self.is_behind = true;
         for member in self.members.drain() {
             member.state().is_in = false;
             member.waker.wake();

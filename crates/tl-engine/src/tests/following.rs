@@ -1,14 +1,15 @@
 //! Subscribers that follow lanes.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinHandle;
 
 use tl_model::Appended;
+use tl_model::limits::TAIL_EVENTS_MAX;
 use tl_store::{
     AppendError, Batch, Bounds, BoxFuture, LastLogged, Page, Read, ReadError, TrimError,
 };
@@ -70,6 +71,62 @@ async fn who_is_refused_at_once_goes_on_alone() {
 #[tokio::test(start_paused = true)]
 async fn who_is_refused_later_goes_on_behind_what_the_lane_has_sent() {
     assert_eq!(followers_are_told(2, &["1", "2", "3"]).await, ["3", "3"]);
+}
+
+/// Says what it is sent, and can be made to wait.
+#[derive(Default)]
+struct GatedSink {
+    gate: Mutex<()>,
+    sent: Notify,
+}
+
+impl Sink for GatedSink {
+    fn send(&self, _: u64, _: &mut Run) -> Sent {
+        drop(self.gate.lock());
+        self.sent.notify_one();
+        Sent::All
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_joins_a_lane_that_has_fallen_behind() {
+    let engine = engine();
+    let gated = Arc::new(GatedSink::default());
+    let sink: Arc<dyn Sink> = gated.clone();
+    let follow = async |subscription: &mut Subscription| {
+        std::future::poll_fn(|cx| {
+            assert!(subscription.poll_next(cx).is_pending());
+            subscription.follow(cx, &sink, 1);
+            Poll::Ready(())
+        })
+        .await;
+    };
+    let mut subscriptions = [(); 2].map(|()| subscribe(&engine, &["a"], After::Latest));
+    for subscription in &mut subscriptions {
+        assert_eq!(told(subscription).await, "caught-up@0");
+        follow(subscription).await;
+    }
+    let gate = gated.gate.lock();
+    let mut count = 1;
+    publish_one(&engine, "a", "0").await;
+    while count < TAIL_EVENTS_MAX + 1_000 {
+        let batch = (count..count + 500).map(|n| event("a", &n.to_string())).collect();
+        publish(&engine, events(batch)).await;
+        count += 500;
+    }
+    drop(gate);
+    let [one, _other] = &mut subscriptions;
+    let last = (count - 1).to_string();
+    while told(one).await.split(' ').next_back() != Some(&last) {}
+    // What the first event has left there.
+    gated.sent.notified().await;
+    follow(one).await;
+    let sent = gated.sent.notified();
+    publish_one(&engine, "a", "live again").await;
+    tokio::select! {
+        () = sent => {}
+        told = told(one) => panic!("the lane has not sent {told}"),
+    }
 }
 
 /// A store in memory whose events can be read before the engine hears that they are logged.
