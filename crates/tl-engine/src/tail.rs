@@ -255,6 +255,12 @@ impl Wake {
         }
     }
 
+    /// Whatever has set it can be seen from here on; what comes later sets it again. That takes a swap: a
+    /// store does not acquire, and what is read after it could be older than what had set the flag.
+    fn clear(&self) {
+        self.is_set.swap(false, Ordering::AcqRel);
+    }
+
     /// Ready once it has been set since the last `take`.
     pub(crate) fn poll_set(&self, cx: &mut Context<'_>) -> Poll<()> {
         self.waker.register(cx.waker());
@@ -314,7 +320,7 @@ impl TailReader {
     /// Takes what has not been seen, up to the limits. Logged events up to `position` are known
     /// already, from the log.
     pub(crate) fn take(&mut self, position: Offset, events_max: usize, bytes_max: usize) -> Taken {
-        self.wake.is_set.store(false, Ordering::Release);
+        self.wake.clear();
         // The offset first: the sequence read after it is at least as far on.
         let visible_offset = Offset::new(self.tail.visible_offset.load(Ordering::Acquire));
         let visible = self.tail.visible.load(Ordering::Acquire);
