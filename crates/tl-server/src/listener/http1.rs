@@ -170,21 +170,21 @@ struct Left {
 /// What has to be remembered of a request.
 struct Request {
     version: Version,
-    connection: Option<HeaderValue>,
+    connection: Vec<HeaderValue>,
 }
 
 impl Request {
     fn of<B>(request: &hyper::Request<B>) -> Self {
         // Copied: what hyper has read is not held for a header.
         let copy = |value: &HeaderValue| HeaderValue::from_bytes(value.as_bytes()).ok();
-        let connection = request.headers().get(CONNECTION).and_then(copy);
+        let connection = request.headers().get_all(CONNECTION).iter().filter_map(copy).collect();
         Self { version: request.version(), connection }
     }
 
     /// The head of a request that is answered in the same way.
     fn made_up(&self) -> Bytes {
         let mut head = format!("GET / {:?}\r\n", self.version).into_bytes();
-        if let Some(connection) = &self.connection {
+        for connection in &self.connection {
             head.extend_from_slice(b"connection: ");
             head.extend_from_slice(connection.as_bytes());
             head.extend_from_slice(b"\r\n");
@@ -254,12 +254,18 @@ mod tests {
 
     #[test]
     fn a_made_up_request_is_answered_like_the_one_before() {
-        let made_up = |version, connection: Option<&'static str>| {
-            let connection = connection.map(HeaderValue::from_static);
-            String::from_utf8(Request { version, connection }.made_up().to_vec()).expect("text")
+        let made_up = |version, connection: &[&str]| {
+            let mut request = hyper::Request::builder().version(version);
+            for value in connection {
+                request = request.header(CONNECTION, *value);
+            }
+            let request = Request::of(&request.body(()).expect("legal"));
+            String::from_utf8(request.made_up().to_vec()).expect("text")
         };
-        assert_eq!(made_up(Version::HTTP_11, None), "GET / HTTP/1.1\r\n\r\n");
-        let kept = made_up(Version::HTTP_10, Some("keep-alive"));
+        assert_eq!(made_up(Version::HTTP_11, &[]), "GET / HTTP/1.1\r\n\r\n");
+        let kept = made_up(Version::HTTP_10, &["keep-alive"]);
         assert_eq!(kept, "GET / HTTP/1.0\r\nconnection: keep-alive\r\n\r\n");
+        let ended = made_up(Version::HTTP_11, &["te", "close"]);
+        assert_eq!(ended, "GET / HTTP/1.1\r\nconnection: te\r\nconnection: close\r\n\r\n");
     }
 }
