@@ -107,9 +107,11 @@ impl Framing {
         }
     }
 
-    fn header(self) -> &'static str {
+    /// The connection ends with the body in any case, and the client is to know it: what it asks behind
+    /// a stream is not answered (RFC 9112 §9.6).
+    fn headers(self) -> &'static str {
         match self {
-            Self::Chunked => "transfer-encoding: chunked",
+            Self::Chunked => "transfer-encoding: chunked\r\nconnection: close",
             Self::Connection => "connection: close",
         }
     }
@@ -127,6 +129,6 @@ fn head(status: StatusCode, headers: &HeaderMap, framing: Framing) -> BytesMut {
         head.extend_from_slice(b"\r\n");
     }
     let date = httpdate::fmt_http_date(std::time::SystemTime::now());
-    let _ = write!(head, "date: {date}\r\n{}\r\n\r\n", framing.header());
+    let _ = write!(head, "date: {date}\r\n{}\r\n\r\n", framing.headers());
     head
 }
