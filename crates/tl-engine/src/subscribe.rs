@@ -201,7 +201,9 @@ impl Subscription {
 
     /// Takes what the tail has; false if that is nothing.
     fn take(&mut self, events_max: usize) -> bool {
-        match self.tail.take(self.machine.position(), events_max, DELIVERY_BYTES_MAX) {
+        // It may have moved on with what is not selected since something was handed out.
+        self.told = self.machine.position();
+        match self.tail.take(self.told, events_max, DELIVERY_BYTES_MAX) {
             Taken::Behind => {
                 self.machine.handle_behind();
                 true

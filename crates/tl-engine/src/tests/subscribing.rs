@@ -37,6 +37,19 @@ async fn the_position_is_that_of_what_was_handed_out() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_position_that_has_moved_on_does_not_go_back_for_what_is_found() {
+    let engine = engine();
+    let mut subscription = subscribe(&engine, &["a"], After::Latest);
+    assert_eq!(told(&mut subscription).await, "caught-up@0");
+    publish_one(&engine, "b", "1").await;
+    subscription.look();
+    assert_eq!(subscription.position().offset, Offset::new(1));
+    publish_one(&engine, "a", "2").await;
+    subscription.look();
+    assert_eq!(subscription.position().offset, Offset::new(1), "the second was found, not told");
+}
+
+#[tokio::test(start_paused = true)]
 async fn each_event_names_the_one_delivered_before_it() {
     let engine = engine();
     publish(&engine, events(vec![event("a", "1"), event("b", "2"), event("a", "3")])).await;
