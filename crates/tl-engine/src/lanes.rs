@@ -11,7 +11,7 @@
 
 mod lane;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use bytes::Bytes;
@@ -63,7 +63,8 @@ struct Run {
     /// The sequence numbers of the first and the last.
     sequences: (u64, u64),
     begun: Instant,
-    written: Vec<(Script, Bytes)>,
+    /// The newest last.
+    written: VecDeque<(Script, Bytes)>,
 }
 
 impl Run {
@@ -74,9 +75,11 @@ impl Run {
             return bytes.clone();
         }
         let bytes = (script.write)(&self.events, epoch, script.variant);
-        if self.written.len() < SCRIPTS_MAX {
-            self.written.push((*script, bytes.clone()));
+        // Whoever asks for one odd thing after the other soon has only its own forgotten.
+        if self.written.len() == SCRIPTS_MAX {
+            self.written.pop_front();
         }
+        self.written.push_back((*script, bytes.clone()));
         bytes
     }
 }

@@ -1,3 +1,4 @@
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll};
 
@@ -117,7 +118,7 @@ impl Lane {
                 };
                 let last = subscription.delivered();
                 let place = machine::Run { previous, last, events: events.len(), seen_to };
-                let (begun, written) = (Instant::now(), Vec::new());
+                let (begun, written) = (Instant::now(), VecDeque::new());
                 Some(Run { events, place, sequences: sequences?, begun, written })
             }
         }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinHandle;
 
@@ -15,13 +16,13 @@ use tl_store::{
 };
 
 use super::*;
-use crate::{Run, Sent, Sink};
+use crate::{Script, Sent, Sink};
 
 /// Takes so many runs, and then no more.
 struct TestSink(AtomicUsize);
 
 impl Sink for TestSink {
-    fn send(&self, _: u64, _: &mut Run) -> Sent {
+    fn send(&self, _: &Bytes, _: tokio::time::Instant) -> Sent {
         let less = |takes: usize| takes.checked_sub(1);
         match self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, less) {
             Ok(_) => Sent::All,
@@ -30,6 +31,8 @@ impl Sink for TestSink {
     }
 }
 
+const SCRIPT: Script = Script { name: "nothing", variant: 0, write: |_, _, _| Bytes::new() };
+
 /// Follows lanes, like a connection's task, until there is something that no lane has sent.
 fn follow(mut subscription: Subscription, takes: usize) -> JoinHandle<String> {
     let sink: Arc<dyn Sink> = Arc::new(TestSink(takes.into()));
@@ -37,7 +40,7 @@ fn follow(mut subscription: Subscription, takes: usize) -> JoinHandle<String> {
         let delivery = std::future::poll_fn(|cx| match subscription.poll_next(cx) {
             Poll::Ready(delivery) => Poll::Ready(delivery.expect("delivers")),
             Poll::Pending => {
-                subscription.follow(cx, &sink, 1);
+                subscription.follow(cx, || sink.clone(), SCRIPT);
                 Poll::Pending
             }
         });
@@ -81,7 +84,7 @@ struct GatedSink {
 }
 
 impl Sink for GatedSink {
-    fn send(&self, _: u64, _: &mut Run) -> Sent {
+    fn send(&self, _: &Bytes, _: tokio::time::Instant) -> Sent {
         drop(self.gate.lock());
         self.sent.notify_one();
         Sent::All
@@ -96,7 +99,7 @@ async fn nobody_joins_a_lane_that_has_fallen_behind() {
     let follow = async |subscription: &mut Subscription| {
         std::future::poll_fn(|cx| {
             assert!(subscription.poll_next(cx).is_pending());
-            subscription.follow(cx, &sink, 1);
+            subscription.follow(cx, || sink.clone(), SCRIPT);
             Poll::Ready(())
         })
         .await;

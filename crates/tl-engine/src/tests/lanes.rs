@@ -1,5 +1,6 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -73,15 +74,15 @@ impl Follower {
                     told.extend(events.iter().map(link));
                 }
             }
-            self.follow();
+            std::future::poll_fn(|cx| Poll::Ready(self.follow(cx))).await;
             tokio::task::yield_now().await;
         }
         told.trim().to_owned()
     }
 
-    fn follow(&mut self) {
+    fn follow(&mut self, cx: &mut Context<'_>) {
         let wire = self.wire.clone();
-        self.subscription.follow(|| wire, SCRIPT);
+        self.subscription.follow(cx, || wire, SCRIPT);
     }
 }
 
@@ -231,9 +232,13 @@ async fn come_and_go(mut follower: Follower, number: u64) -> Vec<(u64, u64)> {
     while told.last().is_none_or(|(_, offset)| *offset < last) {
         turns += 1;
         let delivery = std::future::poll_fn(|cx| {
-            std::task::Poll::Ready(match follower.subscription.poll_next(cx) {
-                std::task::Poll::Ready(delivery) => Some(delivery.expect("delivers")),
-                std::task::Poll::Pending => None,
+            let delivery = follower.subscription.poll_next(cx);
+            if delivery.is_pending() && turns % 5 != 0 {
+                follower.follow(cx);
+            }
+            Poll::Ready(match delivery {
+                Poll::Ready(delivery) => Some(delivery.expect("delivers")),
+                Poll::Pending => None,
             })
         });
         match delivery.await {
@@ -244,7 +249,7 @@ async fn come_and_go(mut follower: Follower, number: u64) -> Vec<(u64, u64)> {
                 }
             }
             None if turns % 5 == 0 => follower.subscription.unfollow(),
-            None => follower.follow(),
+            None => {}
         }
         let is_full = turns % 11 == 0;
         follower.wire.is_full.store(is_full, Ordering::Relaxed);
