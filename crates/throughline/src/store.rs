@@ -17,6 +17,7 @@ use tl_server::config::StoreConfig;
 use tl_store_disk::{DiskStore, Options};
 
 use crate::CliError;
+use crate::output::grouped;
 
 /// Look after the files of a store: check, repair, count, copy out, copy in, back up.
 ///
@@ -98,28 +99,4 @@ impl StoreArgs {
 /// Bytes as people write them.
 fn bytes(count: u64) -> String {
     format!("{} bytes", grouped(count))
-}
-
-/// A number with its thousands apart.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn thousands_are_apart() {
-        let texts = [0, 999, 1_000, 1_234_567].map(grouped);
-        assert_eq!(texts, ["0", "999", "1,000", "1,234,567"]);
-    }
 }
