@@ -2,7 +2,6 @@
 
 mod config;
 mod demo;
-
 mod logging;
 mod output;
 mod publish;
@@ -31,17 +30,12 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Start the server.
+    // Without comments of their own, so that help shows those of what they hold, as a whole.
     Serve(serve::Serve),
-    /// Publish events to a channel.
     Publish(publish::Publish),
-    /// Read events and print them, one a line.
     Subscribe(subscribe::Subscribe),
-    /// Check, count, export, import and back up the files of a store.
     Store(store::Store),
-    /// Check a configuration, or describe what it can say.
     Config(config::Config),
-    /// Watch events reach every transport, and subscribers change transports without losing any.
     Demo(demo::Demo),
 }
 
@@ -117,5 +111,16 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn help_tells_more_than_what_a_command_is_called() {
+        let cli = Cli::command();
+        for name in ["demo", "publish", "serve", "store", "subscribe"] {
+            let command = cli.find_subcommand(name).expect("it exists");
+            let text = |about: Option<&clap::builder::StyledStr>| about.map(ToString::to_string);
+            let (short, long) = (text(command.get_about()), text(command.get_long_about()));
+            assert!(long.is_some_and(|long| long.len() > short.map_or(0, |it| it.len())), "{name}");
+        }
     }
 }

@@ -30,17 +30,12 @@ pub(crate) struct Store {
 
 #[derive(Debug, Subcommand)]
 enum StoreCommand {
-    /// Copy a store, also while a server uses it.
+    // Without comments of their own, so that help shows those of what they hold, as a whole.
     Backup(backup::Backup),
-    /// Check every byte of a store, and tell all that is wrong.
     Check(check::Check),
-    /// Print the events of a store, one a line.
     Export(export::Export),
-    /// Log events, one a line, in a store.
     Import(import::Import),
-    /// Make a damaged store open again, without what cannot be read.
     Repair(repair::Repair),
-    /// Count what a store holds.
     Stats(stats::Stats),
 }
 
