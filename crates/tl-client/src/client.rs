@@ -23,6 +23,7 @@ pub struct Client {
     pub(crate) http: reqwest::Client,
     pub(crate) base: Url,
     pub(crate) tls: Arc<ClientConfig>,
+    http2_only: bool,
 }
 
 /// How a client connects.
@@ -93,12 +94,8 @@ impl ClientBuilder {
             ClientError::Address(text)
         })?;
         let tls = tls::config(self.ca_file.as_deref())?;
-        let http = reqwest::Client::builder()
-            .tls_backend_preconfigured(with_alpn(tls.clone()))
-            .connect_timeout(CONNECT_TIMEOUT)
-            .tcp_nodelay(true);
-        let http = if self.http2_only { http.http2_prior_knowledge() } else { http };
-        Ok(Client { http: http.build()?, base, tls: Arc::new(tls) })
+        let http = http(&tls, self.http2_only)?;
+        Ok(Client { http, base, tls: Arc::new(tls), http2_only: self.http2_only })
     }
 }
 
@@ -110,6 +107,16 @@ impl Client {
     /// The address cannot be used.
     pub fn new(url: impl Into<String>) -> Result<Self, ClientError> {
         ClientBuilder::new(url).build()
+    }
+
+    /// A client for the same server that shares no connections with this one. Over HTTP/2, clones
+    /// share one, and with it its limits.
+    ///
+    /// # Errors
+    ///
+    /// The system allows no more.
+    pub fn apart(&self) -> Result<Self, ClientError> {
+        Ok(Self { http: http(&self.tls, self.http2_only)?, ..self.clone() })
     }
 
     /// Publishes one event, and waits until it is as safe as the channel's rules say.
@@ -263,6 +270,16 @@ impl Client {
         let request = self.http.post(url).header(CONTENT_TYPE, content_type).body(body);
         accepted(request.send().await?).await
     }
+}
+
+/// Connections, none of which is made yet.
+fn http(tls: &ClientConfig, http2_only: bool) -> Result<reqwest::Client, ClientError> {
+    let http = reqwest::Client::builder()
+        .tls_backend_preconfigured(with_alpn(tls.clone()))
+        .connect_timeout(CONNECT_TIMEOUT)
+        .tcp_nodelay(true);
+    let http = if http2_only { http.http2_prior_knowledge() } else { http };
+    Ok(http.build()?)
 }
 
 /// The response, unless it tells an error.
