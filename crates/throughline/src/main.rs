@@ -1,5 +1,6 @@
 //! The command line: starts the server, and talks to one.
 
+mod bench;
 mod config;
 mod demo;
 mod logging;
@@ -36,6 +37,7 @@ enum Command {
     Subscribe(subscribe::Subscribe),
     Store(store::Store),
     Config(config::Config),
+    Bench(bench::Bench),
     Demo(demo::Demo),
 }
 
@@ -87,6 +89,7 @@ async fn main() -> ExitCode {
         Command::Subscribe(subscribe) => subscribe.run().await,
         Command::Store(store) => store.run().await,
         Command::Config(config) => config.run(),
+        Command::Bench(bench) => Box::pin(bench.run()).await,
         Command::Demo(demo) => Box::pin(demo.run()).await,
     };
     match result {
@@ -116,7 +119,7 @@ mod tests {
     #[test]
     fn help_tells_more_than_what_a_command_is_called() {
         let cli = Cli::command();
-        for name in ["demo", "publish", "serve", "store", "subscribe"] {
+        for name in ["bench", "demo", "publish", "serve", "store", "subscribe"] {
             let command = cli.find_subcommand(name).expect("it exists");
             let text = |about: Option<&clap::builder::StyledStr>| about.map(ToString::to_string);
             let (short, long) = (text(command.get_about()), text(command.get_long_about()));

@@ -104,6 +104,7 @@ impl Subscribe {
     }
 }
 
-fn parse_transport(text: &str) -> Result<TransportKind, String> {
+/// The transport of a name.
+pub(crate) fn parse_transport(text: &str) -> Result<TransportKind, String> {
     text.parse().map_err(|error: tl_client::ClientError| error.to_string())
 }

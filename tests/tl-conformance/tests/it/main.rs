@@ -1,5 +1,6 @@
 //! The promises, proved on the real server.
 
+mod bench;
 mod browser;
 mod crash;
 mod detached;
