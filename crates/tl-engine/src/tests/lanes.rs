@@ -74,10 +74,18 @@ impl Follower {
                     told.extend(events.iter().map(link));
                 }
             }
-            std::future::poll_fn(|cx| Poll::Ready(self.follow(cx))).await;
+            self.follow_now().await;
             tokio::task::yield_now().await;
         }
         told.trim().to_owned()
+    }
+
+    async fn follow_now(&mut self) {
+        std::future::poll_fn(|cx| {
+            self.follow(cx);
+            Poll::Ready(())
+        })
+        .await;
     }
 
     fn follow(&mut self, cx: &mut Context<'_>) {
@@ -233,7 +241,7 @@ async fn come_and_go(mut follower: Follower, number: u64) -> Vec<(u64, u64)> {
         turns += 1;
         let delivery = std::future::poll_fn(|cx| {
             let delivery = follower.subscription.poll_next(cx);
-            if delivery.is_pending() && turns % 5 != 0 {
+            if delivery.is_pending() && !turns.is_multiple_of(5) {
                 follower.follow(cx);
             }
             Poll::Ready(match delivery {
@@ -248,10 +256,10 @@ async fn come_and_go(mut follower: Follower, number: u64) -> Vec<(u64, u64)> {
                     told.extend(events.iter().map(|it| (it.previous.get(), it.offset.get())));
                 }
             }
-            None if turns % 5 == 0 => follower.subscription.unfollow(),
+            None if turns.is_multiple_of(5) => follower.subscription.unfollow(),
             None => {}
         }
-        let is_full = turns % 11 == 0;
+        let is_full = turns.is_multiple_of(11);
         follower.wire.is_full.store(is_full, Ordering::Relaxed);
         take_sent(&follower, &mut told);
         tokio::task::yield_now().await;
