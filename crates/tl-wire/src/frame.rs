@@ -11,7 +11,7 @@ use buffa::Message;
 use serde::de::IgnoredAny;
 
 use tl_model::limits::{BATCH_EVENTS_MAX, FRAME_BYTES_MAX};
-use tl_model::{Error, ErrorCode, Form};
+use tl_model::{Error, ErrorCode, Form, SelectionError};
 use tl_protocol::frame::ClientFrame;
 
 use crate::batch::Elements;
@@ -60,20 +60,30 @@ pub fn too_large() -> Error {
     Error::new(ErrorCode::FrameTooLarge, detail)
 }
 
-/// Refuses a batch that would take far more memory than its text. Of protobuf this is a limit of the
+/// Refuses a list that would take far more memory than its text. Of protobuf this is a limit of the
 /// decoder.
 fn check_count(message: &[u8]) -> Result<(), Error> {
     #[derive(serde::Deserialize)]
     struct Frame {
         publish: Option<Publish>,
+        subscribe: Option<Subscribe>,
     }
     #[derive(serde::Deserialize)]
     struct Publish {
         events: Option<Elements<IgnoredAny>>,
     }
+    #[derive(serde::Deserialize)]
+    struct Subscribe {
+        channels: Option<Elements<IgnoredAny>>,
+    }
     // What is no such frame is told more precisely by whoever reads it whole.
-    let frame = serde_json::from_slice::<Frame>(message).ok();
-    let events = frame.and_then(|frame| frame.publish).and_then(|publish| publish.events);
+    let Ok(Frame { publish, subscribe }) = serde_json::from_slice(message) else { return Ok(()) };
+    let channels = subscribe.and_then(|subscribe| subscribe.channels);
+    if channels.is_some_and(|channels| channels.in_bounds().is_err()) {
+        let detail = SelectionError::TooMany.to_string();
+        return Err(Error::new(ErrorCode::SelectionInvalid, detail));
+    }
+    let events = publish.and_then(|publish| publish.events);
     events.map_or(Ok(()), |events| events.in_bounds().map(drop))
 }
 
@@ -99,7 +109,7 @@ fn encode<M: Message + serde::Serialize>(form: Form, message: &M) -> Vec<u8> {
     }
 }
 
-/// No events of a frame in JSON that is no longer take much memory.
+/// No list in a frame in JSON that is no longer takes much memory.
 const UNCOUNTED_BYTES_MAX: usize = 64 * 1024;
 
 #[cfg(test)]
