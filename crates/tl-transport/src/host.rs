@@ -189,8 +189,8 @@ impl Resource {
         }
         if is_head {
             let detached = detached::detach(&mut response);
+            // The router tells the length of the body, and leaves the body itself out.
             response = detached::attach(response, detached).await;
-            *response.body_mut() = Body::empty();
         }
         response
     }

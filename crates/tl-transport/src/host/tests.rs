@@ -50,8 +50,9 @@ async fn method_path_and_media_type_choose_the_room() {
     assert_eq!((status, body.as_str()), (StatusCode::OK, "a/b"));
     let (_, _, body) = ask(Method::GET, path, &[("accept", "text/event-stream")]).await;
     assert_eq!(body, "stream");
-    let (status, _, body) = ask(Method::HEAD, path, &[]).await;
+    let (status, headers, body) = ask(Method::HEAD, path, &[]).await;
     assert_eq!((status, body.as_str()), (StatusCode::OK, ""));
+    assert!(headers.contains("\"content-length\": \"3\""), "as a GET would have it: {headers}");
 }
 
 #[tokio::test]
