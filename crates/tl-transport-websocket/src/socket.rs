@@ -133,24 +133,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let wanted = self.decoder.wanted();
         if wanted > READ_BYTES {
-            return self.poll_read_large(cx, wanted.min(LARGE_READ_BYTES));
+            self.inbox.reserve(wanted.min(LARGE_READ_BYTES));
+            return self.line.poll_read_buf(cx, &mut self.inbox);
         }
         let mut stack = [MaybeUninit::uninit(); READ_BYTES];
         let mut buffer = ReadBuf::uninit(&mut stack);
         ready!(self.line.poll_read(cx, &mut buffer))?;
         self.inbox.extend_from_slice(buffer.filled());
         Poll::Ready(Ok(buffer.filled().len()))
-    }
-
-    fn poll_read_large(&mut self, cx: &mut Context<'_>, bytes: usize) -> Poll<io::Result<usize>> {
-        let begun = self.inbox.len();
-        self.inbox.resize(begun + bytes, 0);
-        let mut buffer = ReadBuf::new(&mut self.inbox[begun..]);
-        let polled = self.line.poll_read(cx, &mut buffer);
-        let read = buffer.filled().len();
-        self.inbox.truncate(begun + read);
-        ready!(polled)?;
-        Poll::Ready(Ok(read))
     }
 }
 

@@ -6,9 +6,10 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
+use tokio_util::io::poll_read_buf;
 
 use tl_engine::{Sent, Sink};
 use tl_wire::outbox::Outbox;
@@ -43,6 +44,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         Pin::new(&mut self.inner().stream).poll_read(cx, buffer)
+    }
+
+    /// Reads what has arrived to the end of a buffer, as much as there is room for; ready with how much
+    /// that was.
+    pub fn poll_read_buf(
+        &self,
+        cx: &mut Context<'_>,
+        buffer: &mut BytesMut,
+    ) -> Poll<io::Result<usize>> {
+        poll_read_buf(Pin::new(&mut self.inner().stream), cx, buffer)
     }
 
     /// Throws away what has arrived; ready with how much that was.
