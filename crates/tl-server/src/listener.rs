@@ -36,6 +36,7 @@ use tl_transport::http::detached::{self, Detached};
 use tl_transport::{HttpService, Peer, Replay};
 
 use crate::config::Config;
+
 pub use tls::TlsError;
 
 /// What holds for all connections.

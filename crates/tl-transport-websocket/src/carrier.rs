@@ -5,7 +5,7 @@ use std::time::Instant;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use tl_transport::bytes::{Buf, Bytes};
-use tl_transport::engine::{Script, Sink, WriteEvents};
+use tl_transport::engine::{Script, Sink};
 use tl_transport::model::{Epoch, Error, ErrorCode, Form, SharedEvent};
 use tl_transport::protocol::frame::SubscriptionId;
 use tl_transport::protocol::session::CloseReason;
@@ -70,11 +70,8 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Carrier for WebSocketCa
     }
 
     fn script(&self, subscription: SubscriptionId) -> Script {
-        let (name, write): (_, WriteEvents) = match self.form {
-            Form::Json => ("WebSocket text", write_text),
-            Form::Protobuf => ("WebSocket binary", write_binary),
-        };
-        Script { name, variant: subscription.0.into(), write }
+        let variant = u64::from(subscription.0) << 1 | self.form as u64;
+        Script { name: "WebSocket", variant, write: write_message }
     }
 
     fn served_at(&self) -> Option<Instant> {
@@ -82,22 +79,10 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Carrier for WebSocketCa
     }
 }
 
-fn write_text(events: &[Delivered<Arc<SharedEvent>>], epoch: Epoch, variant: u64) -> Bytes {
-    write_message(Form::Json, events, epoch, variant)
-}
-
-fn write_binary(events: &[Delivered<Arc<SharedEvent>>], epoch: Epoch, variant: u64) -> Bytes {
-    write_message(Form::Protobuf, events, epoch, variant)
-}
-
-fn write_message(
-    form: Form,
-    events: &[Delivered<Arc<SharedEvent>>],
-    epoch: Epoch,
-    variant: u64,
-) -> Bytes {
-    // The variant of a session's script is the number of its subscription.
-    let subscription = SubscriptionId(u32::try_from(variant).unwrap_or(u32::MAX));
+/// The variant of a session's script is the number of its subscription, and its form.
+fn write_message(events: &[Delivered<Arc<SharedEvent>>], epoch: Epoch, variant: u64) -> Bytes {
+    let form = if variant & 1 == 0 { Form::Json } else { Form::Protobuf };
+    let subscription = SubscriptionId(u32::try_from(variant >> 1).unwrap_or(u32::MAX));
     let mut frame = Outbox::new();
     write_events(form, subscription, events, epoch, &mut frame);
     let header = ServerHeader::message(form == Form::Json, frame.remaining());

@@ -60,8 +60,7 @@ pub(crate) fn detach(response: &mut Response) -> Option<Detached> {
     detached.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
 
-/// Marks a response again.
-pub(crate) fn mark(mut response: Response, detached: Detached) -> Response {
+fn mark(mut response: Response, detached: Detached) -> Response {
     let detached = Arc::new(Mutex::new(Some(detached)));
     response.extensions_mut().insert(Mark(detached));
     response
