@@ -1,4 +1,4 @@
-//! Subscribers that follow lanes.
+//! Joining a lane, and being let go of: nobody is left asleep.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};

@@ -1,3 +1,5 @@
+//! What lanes send, and to whom.
+
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
