@@ -94,6 +94,17 @@ impl<S: AsyncRead + AsyncWrite> RawSocket<S> {
 
     /// The next response; `None` if the server hangs up instead.
     pub async fn answer(&mut self) -> Option<Answer> {
+        let mut answer = self.head().await?;
+        let length = answer.header("content-length").and_then(|text| text.parse().ok());
+        if let Some(length) = length {
+            answer.body = String::from_utf8_lossy(&self.read(length).await?).into_owned();
+        }
+        Some(answer)
+    }
+
+    /// The head of the next response, which is all of it if a `HEAD` was asked; `None` if the server
+    /// hangs up instead.
+    pub async fn head(&mut self) -> Option<Answer> {
         let len = loop {
             match self.inbox.windows(4).position(|four| four == b"\r\n\r\n") {
                 Some(len) => break len + 4,
@@ -103,17 +114,7 @@ impl<S: AsyncRead + AsyncWrite> RawSocket<S> {
         };
         let head = String::from_utf8_lossy(&self.inbox.split_to(len)).into_owned();
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok())?;
-        let mut answer = Answer { status, head, body: String::new() };
-        let length = answer.header("content-length").and_then(|text| text.parse().ok());
-        if let Some(length) = length {
-            while self.inbox.len() < length {
-                if !self.read_more().await {
-                    return None;
-                }
-            }
-            answer.body = String::from_utf8_lossy(&self.inbox.split_to(length)).into_owned();
-        }
-        Some(answer)
+        Some(Answer { status, head, body: String::new() })
     }
 
     /// Reads until this text has come, and takes all up to its end; `false` if the server hangs up

@@ -102,6 +102,30 @@ async fn a_stream_is_framed_as_the_version_of_http_has_it() {
     }
 }
 
+/// A `HEAD` tells what a `GET` would, without a body, and opens nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_head_has_the_length_of_the_page_and_none_of_a_stream() {
+    let server = start();
+    publish(&server.client()).await;
+    let mut socket = RawSocket::connect(server.port()).await;
+    let asks = [("", true), ("&wait=0.2", true), (STREAM, false)];
+    for (what, has_length) in asks {
+        let (query, headers) = if has_length { (what, "") } else { ("", what) };
+        let get = get(&format!("after=earliest{query}"), "1.1", headers);
+        socket.send(get.replacen("GET", "HEAD", 1)).await;
+        let head = socket.head().await.expect("a head");
+        let length = head.header("content-length").map(str::to_owned);
+        assert_eq!((head.status, length.is_some()), (200, has_length), "{what}: {head:?}");
+        if has_length {
+            socket.send(get).await;
+            let whole = socket.answer().await.expect("an answer");
+            assert_eq!(length, Some(whole.body.len().to_string()), "{what}");
+        }
+    }
+    socket.send("GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    assert_eq!(socket.answer().await.map(|answer| answer.status), Some(200));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stream_in_chunks_ends_with_the_last_one() {
     let server = start();

@@ -54,7 +54,9 @@ async fn no_other_method_and_no_older_http_opens_a_session() {
     let server = server();
     let mut findings = Vec::new();
     for (method, version) in [("HEAD", "HTTP/1.1"), ("GET", "HTTP/1.0")] {
-        let answer = ask(server.port(), &handshake(method, version, HANDSHAKE)).await;
+        let mut socket = RawSocket::connect(server.port()).await;
+        socket.send(handshake(method, version, HANDSHAKE)).await;
+        let answer = socket.head().await;
         if answer.as_ref().is_none_or(|answer| !(400..500).contains(&answer.status)) {
             findings.push(format!("{method} {version}: {answer:?}"));
         }
