@@ -7,7 +7,7 @@
 mod from_client;
 mod from_server;
 
-use buffa::Message;
+use buffa::{DecodeOptions, Message};
 use serde::de::IgnoredAny;
 
 use tl_model::limits::{BATCH_EVENTS_MAX, FRAME_BYTES_MAX};
@@ -95,9 +95,13 @@ where
         Form::Json => serde_json::from_slice(message).map_err(|error| {
             Error::new(ErrorCode::FrameInvalid, format!("the frame is not valid JSON: {error}"))
         }),
-        Form::Protobuf => M::decode_from_slice(message).map_err(|error| {
-            Error::new(ErrorCode::FrameInvalid, format!("the frame is not valid protobuf: {error}"))
-        }),
+        Form::Protobuf => {
+            let options = DecodeOptions::new().with_element_memory_limit(ELEMENTS_BYTES_MAX);
+            options.decode_from_slice(message).map_err(|error| {
+                let detail = format!("the frame is not valid protobuf: {error}");
+                Error::new(ErrorCode::FrameInvalid, detail)
+            })
+        }
     }
 }
 
@@ -109,6 +113,9 @@ fn encode<M: Message + serde::Serialize>(form: Form, message: &M) -> Vec<u8> {
     }
 }
 
+/// What the lists of a frame may take in memory once it is decoded: twice what the largest batch does
+/// whose events have all the extensions they may.
+const ELEMENTS_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// No list in a frame in JSON that is no longer takes much memory.
 const UNCOUNTED_BYTES_MAX: usize = 64 * 1024;
 

@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
+use tl_model::limits::EVENT_EXTENSIONS_MAX;
 use tl_model::{After, Channel, Epoch, Event, LoggedEvent, Offset, Position, SharedEvent};
 use tl_protocol::frame::{About, Receipt, RequestId, ServerFrame, SubscriptionId};
 use tl_protocol::subscription::{Credit, Delivered};
@@ -10,8 +11,8 @@ use tl_protocol::subscription::{Credit, Delivered};
 use super::contract::client_frame::Frame as Said;
 use super::contract::server_frame::Frame as Told;
 use super::*;
-use crate::draft::Draft;
 use crate::draft::tests::FixedStamp;
+use crate::draft::{Draft, ExtensionValue};
 use crate::outbox::Outbox;
 
 const FORMS: [Form; 2] = [Form::Json, Form::Protobuf];
@@ -94,6 +95,20 @@ fn a_publish_answers_for_each_event() {
         Err(error) => error.code.to_string(),
     });
     assert_eq!(outcomes.collect::<Vec<_>>(), ["a", "b", "event_invalid", "channel_invalid"]);
+}
+
+#[test]
+fn the_largest_batch_of_the_most_varied_events_is_taken() {
+    let extension = |number| (format!("e{number}"), ExtensionValue::Boolean(true));
+    let extensions = (0..EVENT_EXTENSIONS_MAX).map(extension).collect();
+    let draft = Draft { extensions, ..Draft::default() };
+    let events = vec![draft; BATCH_EVENTS_MAX];
+    let publish =
+        contract::Publish { request: 1, channel: "a".into(), events, ..Default::default() };
+    let ClientFrame::Publish(publish) = understood(publish).expect("valid") else {
+        panic!("a publish frame");
+    };
+    assert_eq!(publish.events.iter().flatten().count(), BATCH_EVENTS_MAX);
 }
 
 #[test]
