@@ -14,8 +14,8 @@ use serde::de::{self, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use tl_model::limits::EVENT_DATA_BYTES_MAX;
-use tl_model::{AttributeValue, DataForm, Event, LoggedEvent, Position, content_type};
+use tl_model::limits::{EVENT_DATA_BYTES_MAX, EVENT_EXTENSIONS_MAX};
+use tl_model::{AttributeValue, DataForm, Event, EventError, LoggedEvent, Position, content_type};
 
 use crate::draft::{Draft, ExtensionValue, Received};
 use crate::whitespace;
@@ -231,6 +231,10 @@ impl<'de> Visitor<'de> for DraftVisitor {
                 _ => {
                     let value = map.next_value::<Option<JsonValue>>()?;
                     draft.extensions.extend(value.map(|value| (name, value.0)));
+                    // Refused before a body full of them takes many times its size.
+                    if draft.extensions.len() > EVENT_EXTENSIONS_MAX {
+                        return Err(de::Error::custom(EventError::TooManyExtensions));
+                    }
                 }
             }
         }
@@ -438,6 +442,8 @@ mod tests {
         assert!(reason("{\"a\":3000000000}").contains("32 bits"));
         assert!(reason("{\"data\":1,\"data_base64\":\"\"}").contains("not both"));
         assert!(reason("{\"data_base64\":\"?\"}").contains("not base64"));
+        let many: String = (0..=EVENT_EXTENSIONS_MAX).map(|n| format!("\"x{n}\":1,")).collect();
+        assert!(reason(&format!("{{{many}\"id\":?")).contains("at most 64 extension"));
         assert!(reason("{\"data\":1,\"datawhitespace\":\"9.s\"}").contains("does not fit"));
     }
 
