@@ -93,6 +93,7 @@ impl<'a> Room<'a> {
     }
 
     fn publish(&mut self, runs: &Runs, phase: &mut Phase) {
+        self.wait_for_rest();
         let (begun, load) = (Instant::now(), Load::begin());
         let before = machine::time_of_process(self.server.id());
         let pause = Duration::from_millis(1_000) / RATE as u32;
@@ -122,6 +123,21 @@ impl Room<'_> {
         let most = self.stuck().into_iter().max().expect("somebody has stopped");
         let filled = (FILLING_EVENTS * FILLING_BYTES) as u64;
         assert!(most < filled / 2, "{most} bytes fit into a socket, and so may all");
+    }
+
+    /// Until the server has nothing left to do for those who came, stopped or went on. What that
+    /// costs is no matter of how many have stopped.
+    fn wait_for_rest(&self) {
+        let used = || machine::time_of_process(self.server.id());
+        let begun = Instant::now();
+        loop {
+            let before = used();
+            std::thread::sleep(PAUSE);
+            if used() - before < PAUSE / 10 {
+                return;
+            }
+            assert!(begun.elapsed() < PATIENCE, "the server works on, with nothing to do");
+        }
     }
 
     /// Bytes that wait in the server's sockets of those who do not take them.
@@ -169,3 +185,5 @@ const FILLING_BYTES: usize = 30_000;
 const FILLING_EVENTS: usize = 32;
 /// Until the server has tried to write.
 const PAUSE: Duration = Duration::from_millis(50);
+/// How long it may take.
+const PATIENCE: Duration = Duration::from_secs(60);
