@@ -64,7 +64,14 @@ impl Session {
         lock(&self.waiting).insert(request, sender);
         let PublishOptions { atomic, ephemeral } = options;
         let channel = channel.to_owned();
-        let publish = contract::Publish { request, channel, events, atomic, ephemeral };
+        let publish = contract::Publish {
+            request,
+            channel,
+            events,
+            atomic,
+            ephemeral,
+            ..contract::Publish::default()
+        };
         let ended = || ClientError::Connection("the session has ended".into());
         self.frames.send(publish.into()).await.map_err(|_| ended())?;
         answer.await.map_err(|_| ended())?

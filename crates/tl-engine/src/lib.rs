@@ -11,8 +11,10 @@ mod access;
 mod environment;
 mod interests;
 mod lanes;
+mod once;
 mod publish;
 mod read;
+mod state;
 mod subscribe;
 mod tail;
 mod writer;
@@ -24,17 +26,21 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use tl_model::limits::{IDEMPOTENCY_KEYS_MAX, IDEMPOTENCY_WINDOW};
 use tl_model::{Epoch, Offset, Position, Rules};
 use tl_store::{BoxFuture, LogStore, Page as StoredPage, Read, ReadError};
 
 pub use environment::{Environment, SystemEnvironment};
 pub use lanes::{Script, Sent, Sink, WriteEvents};
+pub use once::Answer;
 pub use publish::{Publish, Receipts};
 pub use read::{Page, ReadRequest};
+pub use state::{Precondition, State};
 pub use subscribe::Subscription;
 pub use tl_protocol::frame::Receipt;
 
 use lanes::Lanes;
+use once::Keys;
 use tail::Tail;
 use writer::Writer;
 
@@ -50,6 +56,7 @@ struct Shared {
     rules: Rules,
     tail: Arc<Tail>,
     lanes: Arc<Lanes>,
+    keys: Arc<Keys>,
     writer: Writer,
     reads: AtomicU64,
     draining: CancellationToken,
@@ -68,10 +75,24 @@ pub struct Stats {
 }
 
 /// How an engine is set up.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Options {
     /// What operators decide about channels.
     pub rules: Rules,
+    /// How long an idempotency key is known, at the least.
+    pub idempotency_window: Duration,
+    /// Idempotency keys known at once.
+    pub idempotency_keys_max: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            rules: Rules::default(),
+            idempotency_window: IDEMPOTENCY_WINDOW,
+            idempotency_keys_max: IDEMPOTENCY_KEYS_MAX,
+        }
+    }
 }
 
 impl Engine {
@@ -81,7 +102,9 @@ impl Engine {
         environment: Arc<dyn Environment>,
         options: Options,
     ) -> Self {
-        let Options { rules } = options;
+        let Options { rules, idempotency_window, idempotency_keys_max } = options;
+        let rules = rules.and(once::retention(idempotency_window));
+        let keys = Arc::new(Keys::new(idempotency_window, idempotency_keys_max));
         let tail = Arc::new(Tail::new(store.bounds().tail));
         let writer = Writer::start(store.clone(), environment.clone(), tail.clone());
         let trimmer = tokio::spawn(trim(store.clone(), environment.clone(), rules.clone()));
@@ -92,6 +115,7 @@ impl Engine {
             rules,
             tail,
             lanes,
+            keys,
             writer,
             reads: AtomicU64::new(0),
             draining: CancellationToken::new(),

@@ -2,11 +2,13 @@ use std::time::Instant;
 
 use tl_model::limits::{BATCH_BYTES_MAX, BATCH_EVENTS_MAX};
 use tl_model::{
-    Appended, Call, Durability, Error, ErrorCode, LoggedEvent, NewEvent, Offset, SharedEvent,
+    Appended, Call, Channel, ChannelRules, Durability, Error, ErrorCode, LoggedEvent, NewEvent,
+    Offset, SharedEvent,
 };
 use tl_protocol::admit::{Condition, Request};
 use tl_protocol::frame::Receipt;
 
+use crate::once::{self, Claim};
 use crate::{Engine, access};
 
 /// Events to publish.
@@ -41,7 +43,17 @@ impl Engine {
         call: &Call,
         publish: Publish,
     ) -> impl Future<Output = Result<Receipts, Error>> + Send + use<> {
-        let submitted = self.submit(call, publish);
+        self.publish_claimed(call, publish, None)
+    }
+
+    /// Publishes events, and the record of a request that has claimed its idempotency key.
+    pub(crate) fn publish_claimed(
+        &self,
+        call: &Call,
+        publish: Publish,
+        claim: Option<Claim>,
+    ) -> impl Future<Output = Result<Receipts, Error>> + Send + use<> {
+        let submitted = self.submit(call, publish, claim);
         let (engine, deadline) = (self.clone(), call.deadline);
         async move {
             match submitted? {
@@ -59,33 +71,43 @@ impl Engine {
         &self,
         call: &Call,
         publish: Publish,
+        claim: Option<Claim>,
     ) -> Result<Submitted<impl Future<Output = Result<Vec<Appended>, Error>> + use<>>, Error> {
         check_batch(&publish)?;
         let Publish { events, atomic, ephemeral, conditions } = publish;
-        let check = |event| self.check(call, event, ephemeral);
+        let asked = Asked { call, ephemeral, conditions: &conditions, has_key: claim.is_some() };
+        let check = |event| self.check(&asked, event);
         let checked: Vec<_> = events.into_iter().map(check).collect();
         if atomic && checked.iter().any(Result::is_err) {
             return Ok(Submitted::Refused(checked.into_iter().map(refuse_with_others).collect()));
         }
         let logged = checked.iter().flatten().filter(|it| it.durability != Durability::None);
         let Some(durability) = logged.clone().map(|it| it.durability).max() else {
+            check_key(&checked, claim.as_ref())?;
             return Ok(Submitted::Ephemeral(checked));
         };
-        let events = logged.map(|it| it.event.clone()).collect();
-        let answer = self.shared.writer.submit(Request { events, durability, conditions })?;
+        let mut events: Vec<_> = logged.map(|it| it.event.clone()).collect();
+        if let Some(claim) = &claim {
+            events.push(self.record(claim, &checked)?);
+        }
+        let request = Request { events, durability, conditions };
+        let answer = self.shared.writer.submit(request, claim)?;
         Ok(Submitted::Queued { checked, answer })
     }
 
-    /// Rights and limits of one event.
-    fn check(
-        &self,
-        call: &Call,
-        event: Result<NewEvent, Error>,
-        ephemeral: bool,
-    ) -> Result<Checked, Error> {
+    /// What a later request with the same key is told.
+    fn record(&self, claim: &Claim, checked: &[Result<Checked, Error>]) -> Result<NewEvent, Error> {
+        let outcome = |checked| Result::as_ref(checked).map(Checked::outcome);
+        let outcomes: Vec<_> = checked.iter().map(outcome).collect();
+        once::record(claim, &outcomes, &*self.shared.environment)
+    }
+
+    /// Rights, rules and limits of one event.
+    fn check(&self, asked: &Asked<'_>, event: Result<NewEvent, Error>) -> Result<Checked, Error> {
         let event = event?;
-        access::may_publish(call, &event.channel)?;
+        access::may_publish(asked.call, &event.channel)?;
         let rules = self.shared.rules.of(&event.channel);
+        asked.keeps(&rules, &event.channel)?;
         let bytes = event.event.data().map_or(0, |data| data.len());
         if bytes > rules.event_bytes_max {
             let detail = format!(
@@ -95,7 +117,7 @@ impl Engine {
             );
             return Err(Error::new(ErrorCode::EventTooLarge, detail));
         }
-        let durability = if ephemeral { Durability::None } else { rules.durability };
+        let durability = if asked.ephemeral { Durability::None } else { rules.durability };
         Ok(Checked { event, durability })
     }
 
@@ -146,10 +168,46 @@ enum Submitted<F> {
     Refused(Receipts),
 }
 
+/// What holds for all events of a publish.
+struct Asked<'a> {
+    call: &'a Call,
+    ephemeral: bool,
+    conditions: &'a [Condition],
+    has_key: bool,
+}
+
+impl Asked<'_> {
+    /// Whether it has what the channel's rules want of every publish.
+    fn keeps(&self, rules: &ChannelRules, channel: &Channel) -> Result<(), Error> {
+        if rules.require_condition && !self.conditions.iter().any(|it| it.channel == *channel) {
+            let detail = format!(
+                "whoever writes to {channel} must say which state of it they have seen; read it and \
+                 send its cursor as the condition (`If-Match`), or `If-None-Match: *` to be the first"
+            );
+            return Err(Error::new(ErrorCode::ConditionRequired, detail));
+        }
+        if rules.require_idempotency_key && !self.has_key {
+            let detail = format!(
+                "whoever publishes to {channel} must send an idempotency key, such as a random UUID, \
+                 and the same one when the request is repeated"
+            );
+            return Err(Error::new(ErrorCode::KeyRequired, detail));
+        }
+        Ok(())
+    }
+}
+
 /// An event that may be published, and how.
 struct Checked {
     event: NewEvent,
     durability: Durability,
+}
+
+impl Checked {
+    /// Its id, and whether it is logged.
+    fn outcome(&self) -> (&str, bool) {
+        (self.event.event.id(), self.durability != Durability::None)
+    }
 }
 
 fn check_batch(publish: &Publish) -> Result<(), Error> {
@@ -162,6 +220,18 @@ fn check_batch(publish: &Publish) -> Result<(), Error> {
         return Err(Error::new(ErrorCode::BatchTooLarge, detail));
     }
     Ok(())
+}
+
+/// A key promises that something is remembered. Of what is not logged nothing is.
+fn check_key(checked: &[Result<Checked, Error>], claim: Option<&Claim>) -> Result<(), Error> {
+    match claim {
+        Some(_) if checked.iter().any(Result::is_ok) => {
+            let detail = "ephemeral events are not logged, so no idempotency key can be kept for \
+                          them; publish them without one";
+            Err(Error::new(ErrorCode::ParameterInvalid, detail))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The answer for an event in an atomic batch that was refused.

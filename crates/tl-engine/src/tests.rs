@@ -3,7 +3,9 @@
 mod faulty;
 mod following;
 mod lanes;
+mod once;
 mod publishing;
+mod state;
 mod subscribing;
 
 use std::sync::Arc;
@@ -23,7 +25,7 @@ fn epoch() -> Epoch {
 }
 
 fn engine_on(store: Arc<dyn LogStore>, rules: Vec<Rule>) -> Engine {
-    let options = Options { rules: Rules::new(rules) };
+    let options = Options { rules: Rules::new(rules), ..Options::default() };
     Engine::start(store, Arc::new(SystemEnvironment), options)
 }
 
@@ -33,7 +35,7 @@ fn engine() -> Engine {
 
 fn rule(pattern: &str) -> Rule {
     let pattern = Pattern::parse(pattern).expect("pattern");
-    Rule { pattern, durability: None, retention: None, event_bytes_max: None }
+    Rule::of(pattern)
 }
 
 fn channel(name: &str) -> Channel {

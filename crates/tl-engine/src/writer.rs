@@ -17,6 +17,7 @@ use tl_protocol::admit::{Admission, BatchLimits, Request, Verdict};
 use tl_store::{AppendError, Batch, LogStore};
 
 use crate::environment::Environment;
+use crate::once::Claim;
 use crate::tail::Tail;
 
 /// A handle to the writing task, which ends when the last handle is dropped.
@@ -52,6 +53,14 @@ impl Queue {
 struct Waiting {
     request: Request,
     answer: Answer,
+    claim: Option<Claim>,
+}
+
+/// A request in the batch that is being written.
+struct Writing {
+    answer: Answer,
+    count: usize,
+    claim: Option<Claim>,
 }
 
 type Answer = oneshot::Sender<Result<Vec<Appended>, Error>>;
@@ -79,6 +88,7 @@ impl Writer {
     pub(crate) fn submit(
         &self,
         request: Request,
+        claim: Option<Claim>,
     ) -> Result<impl Future<Output = Result<Vec<Appended>, Error>> + use<>, Error> {
         let cost = request.cost();
         let mut queue = self.shared.queue();
@@ -88,7 +98,7 @@ impl Writer {
         }
         let (answer, answered) = oneshot::channel();
         queue.bytes += cost;
-        queue.waiting.push_back(Waiting { request, answer });
+        queue.waiting.push_back(Waiting { request, answer, claim });
         drop(queue);
         self.shared.arrived.notify_one();
         Ok(async {
@@ -138,9 +148,9 @@ struct Task {
 impl Task {
     async fn run(self) {
         loop {
-            let (admission, answers) = self.gather();
+            let (admission, writing) = self.gather();
             if !admission.is_empty() {
-                self.append(admission, answers).await;
+                self.append(admission, writing).await;
                 continue;
             }
             self.shared.emptied.notify_waiters();
@@ -152,21 +162,23 @@ impl Task {
     }
 
     /// Makes a batch of what waits. Requests whose caller has gone away are dropped.
-    fn gather(&self) -> (Admission, Vec<(Answer, usize)>) {
+    fn gather(&self) -> (Admission, Vec<Writing>) {
         let mut admission = Admission::new(LIMITS);
-        let mut answers = Vec::new();
+        let mut writing = Vec::new();
         let last = |channel: &_| self.store.last(channel).map(|last| last.offset);
         let mut queue = self.shared.queue();
-        while let Some(Waiting { request, answer }) = queue.waiting.pop_front() {
+        while let Some(Waiting { request, answer, claim }) = queue.waiting.pop_front() {
             let cost = request.cost();
             if answer.is_closed() {
                 queue.bytes -= cost;
                 continue;
             }
             match admission.admit(request, last) {
-                Verdict::Admitted(places) => answers.push((answer, places.len())),
+                Verdict::Admitted(places) => {
+                    writing.push(Writing { answer, count: places.len(), claim });
+                }
                 Verdict::Full(request) => {
-                    queue.waiting.push_front(Waiting { request, answer });
+                    queue.waiting.push_front(Waiting { request, answer, claim });
                     break;
                 }
                 Verdict::Refused(error) => drop(answer.send(Err(error))),
@@ -174,10 +186,10 @@ impl Task {
             queue.bytes -= cost;
         }
         queue.is_busy = !admission.is_empty();
-        (admission, answers)
+        (admission, writing)
     }
 
-    async fn append(&self, admission: Admission, answers: Vec<(Answer, usize)>) {
+    async fn append(&self, admission: Admission, writing: Vec<Writing>) {
         let (durability, events) = admission.into_batch();
         let logged_at_ms = self.environment.now_ms();
         let batch = Batch { durability, logged_at_ms, events: events.clone() };
@@ -186,11 +198,11 @@ impl Task {
                 self.shared.events.fetch_add(appended.len() as u64, Ordering::Relaxed);
                 self.shared.batches.fetch_add(1, Ordering::Relaxed);
                 self.tail.show_logged(logged(events, &appended, logged_at_ms));
-                answer_all(answers, &appended);
+                answer_all(writing, &appended, logged_at_ms);
             }
             Err(error) => {
                 tracing::error!(%error, "a batch could not be appended");
-                for (answer, _) in answers {
+                for Writing { answer, .. } in writing {
                     drop(answer.send(Err(append_error(&error))));
                 }
             }
@@ -210,10 +222,14 @@ fn logged(
 }
 
 /// A caller that has gone away does not mind.
-fn answer_all(answers: Vec<(Answer, usize)>, appended: &[Appended]) {
+fn answer_all(writing: Vec<Writing>, appended: &[Appended], logged_at_ms: u64) {
     let mut rest = appended;
-    for (answer, count) in answers {
+    for Writing { answer, count, claim } in writing {
         let (its, after) = rest.split_at(count);
+        // The record comes last. The key is known before anybody hears of it.
+        if let (Some(claim), Some(record)) = (claim, its.last()) {
+            claim.settle(record.offset, logged_at_ms);
+        }
         drop(answer.send(Ok(its.to_vec())));
         rest = after;
     }

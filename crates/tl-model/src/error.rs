@@ -97,6 +97,8 @@ error_codes! {
     ChannelReserved = "channel_reserved", Caller, false, "The channel belongs to the server";
     /// The channel has moved on since the offset the publisher named.
     ConditionFailed = "condition_failed", Caller, false, "The channel has changed";
+    /// The channel's rule wants every publish to name the state it has seen.
+    ConditionRequired = "condition_required", Caller, false, "A condition is required";
     /// A cursor behind the end of the log: the log lost events that were not durable.
     CursorAhead = "cursor_ahead", Caller, false, "The cursor is ahead of the log";
     /// A cursor of another log.
@@ -117,6 +119,12 @@ error_codes! {
     FrameTooLarge = "frame_too_large", Caller, false, "The frame is too large";
     /// A fault of the server.
     Internal = "internal", Server, true, "The server failed";
+    /// The first request with this idempotency key is still being worked on.
+    KeyInUse = "key_in_use", Caller, true, "The idempotency key is in use";
+    /// A channel whose rule wants an idempotency key with every publish.
+    KeyRequired = "key_required", Caller, false, "An idempotency key is required";
+    /// An idempotency key that has been used for something else.
+    KeyReused = "key_reused", Caller, false, "The idempotency key was used for something else";
     /// One more of something than a client may have.
     LimitExceeded = "limit_exceeded", Caller, false, "A limit is reached";
     /// A body of a media type this resource does not take.
@@ -135,6 +143,12 @@ error_codes! {
     ParameterInvalid = "parameter_invalid", Caller, false, "Not a valid parameter";
     /// A selection that cannot be read.
     SelectionInvalid = "selection_invalid", Caller, false, "Not a valid selection";
+    /// Others changed the document too often while this change was tried.
+    StateContended = "state_contended", Caller, true, "The document changes too often";
+    /// A document that has been deleted.
+    StateDeleted = "state_deleted", Caller, false, "The document was deleted";
+    /// A document that is not JSON where JSON is needed.
+    StateInvalid = "state_invalid", Caller, false, "The document is not JSON";
     /// The log cannot be written or read.
     StoreFailed = "store_failed", Server, true, "The log has failed";
     /// No room for more events.

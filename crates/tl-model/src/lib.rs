@@ -12,6 +12,7 @@ mod call;
 mod channel;
 mod error;
 mod event;
+mod key;
 pub mod limits;
 mod logged;
 mod position;
@@ -23,8 +24,10 @@ pub use call::{Call, Principal};
 pub use channel::{Channel, ChannelError};
 pub use error::{Error, ErrorCode, Fault};
 pub use event::{
-    AttributeValue, DataForm, Event, EventBuilder, EventError, ExtensionName, content_type,
+    AttributeValue, DataForm, Event, EventBuilder, EventError, ExtensionName, TOMBSTONE,
+    content_type,
 };
+pub use key::{Fingerprint, IdempotencyKey, IdempotencyKeyError, Once};
 pub use logged::{Appended, Gap, LoggedEvent, NewEvent};
 pub use position::{After, CursorError, CursorText, Epoch, EpochError, Offset, Position};
 pub use rules::{ChannelRules, Durability, Newer, Retention, Rule, Rules};

@@ -36,6 +36,16 @@ pub const BATCH_EVENTS_MAX: usize = 1_000;
 pub const BATCH_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Bytes of published events that may wait for the log before publishers are told to slow down.
 pub const PUBLISH_QUEUE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Longest idempotency key: a UUID seven times over.
+pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
+/// How long a key is known.
+pub const IDEMPOTENCY_WINDOW: Duration = Duration::from_secs(24 * 3_600);
+/// Keys known at once; each takes about 80 bytes of memory.
+pub const IDEMPOTENCY_KEYS_MAX: usize = 4_000_000;
+/// Objects inside each other in a merge patch: more than any document needs.
+pub const PATCH_DEPTH_MAX: usize = 64;
+/// How often a merge patch is tried anew when others change the document meanwhile.
+pub const STATE_TRIES_MAX: usize = 64;
 /// Publishes one session may have under way; it is not read further until some are answered.
 pub const SESSION_PUBLISHES_MAX: usize = 1_024;
 

@@ -66,6 +66,24 @@ pub struct Rule {
     pub retention: Option<Retention>,
     /// Largest data of one event.
     pub event_bytes_max: Option<usize>,
+    /// Whether every publish must name the state of the channel it has seen.
+    pub require_condition: Option<bool>,
+    /// Whether every publish must have an idempotency key.
+    pub require_idempotency_key: Option<bool>,
+}
+
+impl Rule {
+    /// A rule that decides nothing yet.
+    pub fn of(pattern: Pattern) -> Self {
+        Self {
+            pattern,
+            durability: None,
+            retention: None,
+            event_bytes_max: None,
+            require_condition: None,
+            require_idempotency_key: None,
+        }
+    }
 }
 
 /// The rules that hold for one channel.
@@ -77,6 +95,10 @@ pub struct ChannelRules {
     pub retention: Retention,
     /// Largest data of one event.
     pub event_bytes_max: usize,
+    /// Whether every publish must name the state of the channel it has seen.
+    pub require_condition: bool,
+    /// Whether every publish must have an idempotency key.
+    pub require_idempotency_key: bool,
 }
 
 impl Default for ChannelRules {
@@ -85,6 +107,8 @@ impl Default for ChannelRules {
             durability: Durability::default(),
             retention: Retention::default(),
             event_bytes_max: EVENT_DATA_BYTES_MAX,
+            require_condition: false,
+            require_idempotency_key: false,
         }
     }
 }
@@ -107,7 +131,18 @@ impl Rules {
             durability: rule.durability.unwrap_or(rules.durability),
             retention: rule.retention.unwrap_or(rules.retention),
             event_bytes_max: rule.event_bytes_max.unwrap_or(rules.event_bytes_max),
+            require_condition: rule.require_condition.unwrap_or(rules.require_condition),
+            require_idempotency_key: rule
+                .require_idempotency_key
+                .unwrap_or(rules.require_idempotency_key),
         })
+    }
+
+    /// These rules, and one that operators need not know.
+    #[must_use]
+    pub fn and(mut self, rule: Rule) -> Self {
+        self.0.push(rule);
+        self
     }
 
     /// Whether no rule ever trims anything.
@@ -121,12 +156,7 @@ mod tests {
     use super::*;
 
     fn rule(pattern: &str) -> Rule {
-        Rule {
-            pattern: Pattern::parse(pattern).expect("pattern"),
-            durability: None,
-            retention: None,
-            event_bytes_max: None,
-        }
+        Rule::of(Pattern::parse(pattern).expect("pattern"))
     }
 
     #[test]
@@ -140,7 +170,12 @@ mod tests {
         let of = |name| rules.of(&Channel::parse(name).expect("channel"));
         assert_eq!(
             of("orders.eu"),
-            ChannelRules { durability: Durability::Fsync, retention: day, event_bytes_max: 10 }
+            ChannelRules {
+                durability: Durability::Fsync,
+                retention: day,
+                event_bytes_max: 10,
+                ..ChannelRules::default()
+            }
         );
         assert_eq!(of("other").durability, Durability::Os);
         assert_eq!(of("other").event_bytes_max, EVENT_DATA_BYTES_MAX);

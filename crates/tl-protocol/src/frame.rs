@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use tl_model::{After, Error, NewEvent, Position, Selection};
+use tl_model::{After, Channel, Error, NewEvent, Once, Position, Selection};
 
 use crate::subscription::{Credit, Delivered};
 
@@ -59,6 +59,19 @@ pub struct Publish {
     pub atomic: bool,
     /// Pass them through without logging them.
     pub ephemeral: bool,
+    /// The last event that each of these channels must still have.
+    pub conditions: Vec<LastSeen>,
+    /// Repeating it has no further effect.
+    pub once: Option<Once>,
+}
+
+/// The last event of a channel that somebody has seen.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct LastSeen {
+    /// Which channel.
+    pub channel: Channel,
+    /// The event's place; none if the channel has not had one.
+    pub at: Option<Position>,
 }
 
 /// What to subscribe to.

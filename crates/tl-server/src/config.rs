@@ -15,7 +15,9 @@ use figment::providers::{Env, Format, Serialized, Toml};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use tl_model::limits::{CONNECTIONS_MAX, HEARTBEAT, WAIT_MAX};
+use tl_model::limits::{
+    CONNECTIONS_MAX, HEARTBEAT, IDEMPOTENCY_KEYS_MAX, IDEMPOTENCY_WINDOW, WAIT_MAX,
+};
 
 pub use rules::{DurabilityConfig, RetentionConfig, RuleConfig};
 pub use units::{ByteCount, HumanDuration};
@@ -32,6 +34,8 @@ pub struct Config {
     pub connections: ConnectionsConfig,
     /// Polling over plain HTTP.
     pub polling: PollingConfig,
+    /// Requests that may be repeated.
+    pub idempotency: IdempotencyConfig,
     /// How the server stops.
     pub drain: DrainConfig,
     /// What holds for which channels. Every rule whose pattern matches applies; where two speak of
@@ -108,6 +112,16 @@ pub struct ConnectionsConfig {
 pub struct PollingConfig {
     /// The longest wait of a long poll; longer ones are cut to it.
     pub wait_max: HumanDuration,
+}
+
+/// Requests that may be repeated.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct IdempotencyConfig {
+    /// How long an idempotency key is known, at the least.
+    pub window: HumanDuration,
+    /// Keys known at once; each takes about 80 bytes of memory. More are refused.
+    pub keys_max: usize,
 }
 
 /// How the server stops.
@@ -249,6 +263,12 @@ impl Default for ConnectionsConfig {
 impl Default for PollingConfig {
     fn default() -> Self {
         Self { wait_max: HumanDuration(WAIT_MAX) }
+    }
+}
+
+impl Default for IdempotencyConfig {
+    fn default() -> Self {
+        Self { window: HumanDuration(IDEMPOTENCY_WINDOW), keys_max: IDEMPOTENCY_KEYS_MAX }
     }
 }
 

@@ -36,6 +36,9 @@ pub enum StartError {
         /// Why.
         source: io::Error,
     },
+    /// What the log says of requests answered before cannot be read.
+    #[error(transparent)]
+    Recover(Error),
     /// The store cannot be opened.
     #[error(transparent)]
     Store(#[from] OpenError),
@@ -51,7 +54,13 @@ impl Server {
         let opening = tokio::task::spawn_blocking(move || stores::open(&store_config));
         let store = opening.await.expect("opening a store does not panic")?;
         let environment = Arc::new(SystemEnvironment);
-        let engine = Engine::start(store, environment, Options { rules: config.rules() });
+        let options = Options {
+            rules: config.rules(),
+            idempotency_window: config.idempotency.window.0,
+            idempotency_keys_max: config.idempotency.keys_max,
+        };
+        let engine = Engine::start(store, environment, options);
+        engine.recover().await.map_err(StartError::Recover)?;
         let service = host(&config, &engine).into_service();
         Self::listen(config, engine, service).await
     }

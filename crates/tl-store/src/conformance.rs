@@ -66,6 +66,7 @@ pub async fn appended_names_the_event_and_the_one_before_it_in_the_channel(
     let offsets: Vec<_> = first.iter().chain(&second).map(|appended| appended.offset).collect();
     assert!(offsets.is_sorted_by(|a, b| a < b), "{offsets:?}");
     assert_eq!(offsets[0], Offset::FIRST);
+    assert_eq!(offsets[2], Offset::FIRST.next().next(), "a batch has no holes");
     assert_eq!(store.bounds(), Bounds { head: Offset::FIRST, tail: offsets[3].next() });
     let previous: Vec<_> = first.iter().chain(&second).map(|appended| appended.previous).collect();
     assert_eq!(previous, [Offset::START, Offset::START, offsets[0], offsets[1]]);
@@ -263,12 +264,7 @@ pub(crate) async fn trimmed_log(store: &Arc<dyn LogStore>) -> (Offset, Offset) {
 }
 
 pub(crate) fn retention(pattern: &str, retention: Retention) -> Rule {
-    Rule {
-        pattern: Pattern::parse(pattern).expect("pattern"),
-        durability: None,
-        retention: Some(retention),
-        event_bytes_max: None,
-    }
+    Rule { retention: Some(retention), ..Rule::of(Pattern::parse(pattern).expect("pattern")) }
 }
 
 pub(crate) fn channel(name: &str) -> Channel {

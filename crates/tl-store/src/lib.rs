@@ -31,7 +31,8 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// # What every store keeps
 ///
 /// - **Order.** Offsets rise strictly in the order of the calls to [`append`](Self::append), and
-///   within a batch in the order of its events. They start at 1. The store may skip some.
+///   within a batch in the order of its events. They start at 1. The store may skip some, but not
+///   within a batch.
 /// - **One writer.** The engine calls `append` from one place and waits for each call to end before
 ///   it makes the next. Every other method may be called at any time from anywhere.
 /// - **Durability.** When `append` returns, the batch is as safe as its [`Durability`] says, and so

@@ -1,41 +1,78 @@
-//! `GET /v1/events/{cursor}`: one event by its place.
+//! One event as a resource: `GET /v1/events/{cursor}`, and what a channel's state has in common with
+//! it.
 
-use tl_transport::http::types::StatusCode;
-use tl_transport::http::types::header::{ACCEPT, CACHE_CONTROL, ETAG, HeaderValue, VARY};
+use tl_transport::http::types::header::{
+    ACCEPT, CACHE_CONTROL, ETAG, HeaderValue, IF_NONE_MATCH, VARY,
+};
+use tl_transport::http::types::{HeaderMap, StatusCode};
 use tl_transport::http::{Exchange, Response, respond};
-use tl_transport::model::{Error, ErrorCode, Position};
+use tl_transport::model::{Error, ErrorCode, LoggedEvent, Position};
 use tl_transport::wire::{http_binding, json};
 
+/// One event by its place.
 pub(crate) async fn read(exchange: Exchange) -> Result<Response, Error> {
     exchange.query().finish()?;
     let place: Position = exchange.param("cursor").parse().map_err(|_| not_found())?;
     let event = exchange.engine.event_at(&exchange.call, place).await?.ok_or_else(not_found)?;
-    let wants_structured = exchange
-        .headers()
+    Ok(represent(exchange.headers(), &event, place))
+}
+
+/// The data of an event as body and its attributes as headers, or the whole event if the client asks
+/// for that; nothing if it has it already.
+pub(crate) fn represent(headers: &HeaderMap, event: &LoggedEvent, place: Position) -> Response {
+    let wants_structured = headers
         .get_all(ACCEPT)
         .iter()
-        .any(|accept| accept.to_str().is_ok_and(|accept| accept.contains(STRUCTURED)));
-    let mut response = match wants_structured {
-        true => respond(StatusCode::OK, STRUCTURED, json::delivered(&event, place, None)),
-        false => {
+        .any(|accept| accept.to_str().is_ok_and(|accept| accept.contains(CLOUDEVENT)));
+    let tag = tag(place, if wants_structured { STRUCTURED } else { "" });
+    let mut response = match (is_known(headers, &tag), wants_structured) {
+        (true, _) => not_modified(),
+        (false, true) => respond(StatusCode::OK, CLOUDEVENT, json::delivered(event, place, None)),
+        (false, false) => {
             let mut response = Response::new(event.event.data().unwrap_or_default().into());
-            http_binding::write(response.headers_mut(), &event, place);
+            http_binding::write(response.headers_mut(), event, place);
             response
         }
     };
-    let tag =
-        format!("\"{}{}\"", place.cursor(), if wants_structured { "-structured" } else { "" });
     let headers = [
         (CACHE_CONTROL, HeaderValue::from_static("private, no-cache")),
-        (ETAG, HeaderValue::from_str(&tag).unwrap_or(HeaderValue::from_static("\"\""))),
+        (ETAG, tag),
         (VARY, HeaderValue::from_static("accept")),
     ];
     response.headers_mut().extend(headers);
-    Ok(response)
+    response
+}
+
+/// The entity tag of an event in one of its representations.
+pub(crate) fn tag(place: Position, suffix: &str) -> HeaderValue {
+    let text = format!("\"{}{suffix}\"", place.cursor());
+    HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("\"\""))
+}
+
+/// The place that a strong entity tag names. Others match nothing (RFC 9110 §8.8.3.2).
+pub(crate) fn place(tag: &str) -> Option<Position> {
+    let tag = tag.strip_prefix('"')?.strip_suffix('"')?;
+    tag.strip_suffix(STRUCTURED).unwrap_or(tag).parse().ok()
+}
+
+/// Whether `If-None-Match` has a tag, compared weakly (RFC 9110 §13.1.2).
+fn is_known(headers: &HeaderMap, tag: &HeaderValue) -> bool {
+    let values = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+    let mut known = values.flat_map(|value| value.split(',')).map(str::trim);
+    known.any(|known| known == "*" || known.trim_start_matches("W/").as_bytes() == tag.as_bytes())
+}
+
+fn not_modified() -> Response {
+    let mut response = Response::default();
+    *response.status_mut() = StatusCode::NOT_MODIFIED;
+    response
 }
 
 fn not_found() -> Error {
     Error::new(ErrorCode::NotFound, "no event is kept at this cursor")
 }
 
-const STRUCTURED: &str = "application/cloudevents+json";
+/// One CloudEvent in structured mode.
+pub(crate) const CLOUDEVENT: &str = "application/cloudevents+json";
+/// At the end of the tag of a whole event, which is another representation than its data alone.
+const STRUCTURED: &str = "-structured";

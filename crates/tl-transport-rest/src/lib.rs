@@ -7,6 +7,9 @@
 //! | `GET /v1/channels/{channel}/events` | a page of a channel; with `wait`, a long poll |
 //! | `GET /v1/events?channel=…` | a page of several channels and patterns |
 //! | `GET /v1/events/{cursor}` | one event, data as body, attributes as headers |
+//! | `GET /v1/channels/{channel}/state` | the channel's latest event as a document |
+//! | `PUT`, `PATCH`, `DELETE` the same | replaces, changes, deletes it |
+//! | `GET /v1/state?channel=…` | the documents of several channels, by page |
 //!
 //! Standards: HTTP semantics (RFC 9110), `Prefer: wait` (RFC 7240), `Link` (RFC 8288), problem
 //! details (RFC 9457), CloudEvents HTTP binding 1.0.2 in all three modes.
@@ -18,6 +21,8 @@ mod event;
 mod page;
 mod polling;
 mod publish;
+mod state;
+mod write;
 
 use std::time::Duration;
 
@@ -48,6 +53,13 @@ impl Transport for Rest {
             host.route(Route::new(Method::GET, path, &[JSON, NDJSON, CLOUDEVENTS_BATCH], read));
         }
         host.route(Route::new(Method::GET, "/v1/events/{cursor}", &[], event::read));
+        let forms = &[JSON, NDJSON, CLOUDEVENTS_BATCH];
+        host.route(Route::new(Method::GET, "/v1/state", forms, page::documents));
+        let path = "/v1/channels/{channel}/state";
+        host.route(Route::new(Method::GET, path, &[], state::read));
+        host.route(Route::new(Method::PUT, path, &[], state::replace));
+        host.route(Route::new(Method::PATCH, path, &[], state::patch));
+        host.route(Route::new(Method::DELETE, path, &[], state::delete));
     }
 }
 

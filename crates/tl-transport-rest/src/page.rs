@@ -8,8 +8,8 @@ use tl_transport::http::types::StatusCode;
 use tl_transport::http::types::header::{
     CACHE_CONTROL, ETAG, HeaderName, HeaderValue, IF_NONE_MATCH, LINK, VARY,
 };
-use tl_transport::http::{Exchange, Response, Served, detached, problem_response, respond};
-use tl_transport::model::limits::{PAGE_EVENTS_DEFAULT, PAGE_EVENTS_MAX};
+use tl_transport::http::{Exchange, Query, Response, Served, detached, problem_response, respond};
+use tl_transport::model::limits::{PAGE_BYTES_MAX, PAGE_EVENTS_DEFAULT, PAGE_EVENTS_MAX};
 use tl_transport::model::{
     After, Call, Error, Gap, LoggedEvent, Offset, Position, Selection, SharedEvent,
 };
@@ -31,6 +31,8 @@ struct Asked {
     /// The client speaks of waiting in the way of RFC 7240.
     prefers_wait: bool,
     served: Served,
+    /// Only events that are the state of their channel.
+    only_documents: bool,
     path: Box<str>,
     /// The path names the channel.
     is_one_channel: bool,
@@ -44,8 +46,21 @@ struct Found {
     caught_up: bool,
 }
 
+/// A page of the log.
 pub(crate) async fn read(exchange: Exchange, rest: Rest) -> Result<Response, Error> {
-    let asked = Asked::of(&exchange, rest)?;
+    let mut query = exchange.query();
+    let wait = polling::wait(&exchange, &mut query, rest.wait_max)?;
+    let asked = Asked::of(&exchange, query, wait, false)?;
+    answer(exchange, asked).await
+}
+
+/// A page of the documents of channels. Going on from its end tells every change.
+pub(crate) async fn documents(exchange: Exchange) -> Result<Response, Error> {
+    let asked = Asked::of(&exchange, exchange.query(), Duration::ZERO, true)?;
+    answer(exchange, asked).await
+}
+
+async fn answer(exchange: Exchange, asked: Asked) -> Result<Response, Error> {
     let known = exchange.headers().get(IF_NONE_MATCH);
     let validator = Validator::parse(known, asked.served);
     if let Some(place) = validator.as_ref().and_then(Validator::end_of_log)
@@ -56,7 +71,10 @@ pub(crate) async fn read(exchange: Exchange, rest: Rest) -> Result<Response, Err
             false => Ok(asked.respond_later(place)),
         };
     }
-    let found = at_once(&asked).await?;
+    let found = match asked.only_documents {
+        true => documents_at_once(&asked).await?,
+        false => at_once(&asked).await?,
+    };
     if found.is_empty() && !asked.wait.is_zero() {
         return Ok(asked.respond_later(found.next));
     }
@@ -67,13 +85,16 @@ pub(crate) async fn read(exchange: Exchange, rest: Rest) -> Result<Response, Err
 }
 
 impl Asked {
-    fn of(exchange: &Exchange, rest: Rest) -> Result<Self, Error> {
-        let mut query = exchange.query();
+    fn of(
+        exchange: &Exchange,
+        mut query: Query,
+        wait: Duration,
+        only_documents: bool,
+    ) -> Result<Self, Error> {
         let selection = reading::selection(exchange, &mut query)?;
         let after = reading::after(exchange, &mut query)?;
         let events_max = query.number("limit", 1..=PAGE_EVENTS_MAX as u64)?;
         let events_max = events_max.map_or(PAGE_EVENTS_DEFAULT, |limit| limit as usize);
-        let wait = polling::wait(exchange, &mut query, rest.wait_max)?;
         query.finish()?;
         Ok(Self {
             engine: exchange.engine.clone(),
@@ -84,6 +105,7 @@ impl Asked {
             wait,
             prefers_wait: polling::prefers_wait(exchange.headers()),
             served: exchange.served,
+            only_documents,
             path: exchange.request.uri().path().into(),
             is_one_channel: !exchange.param("channel").is_empty(),
         })
@@ -98,14 +120,52 @@ impl Asked {
     }
 }
 
+fn share(event: LoggedEvent) -> (Offset, Arc<SharedEvent>) {
+    (event.offset, Arc::new(SharedEvent::new(event)))
+}
+
 async fn at_once(asked: &Asked) -> Result<Found, Error> {
     let Asked { engine, call, selection, after, events_max, .. } = asked;
     let (selection, after, events_max) = (selection.clone(), *after, *events_max);
     let request = ReadRequest { selection, after, events_max };
     let page = engine.read(call, request).await?;
-    let share = |event: LoggedEvent| (event.offset, Arc::new(SharedEvent::new(event)));
     let events = page.events.into_iter().map(share).collect();
     Ok(Found { gap: page.gap, events, next: page.next, caught_up: page.caught_up })
+}
+
+/// The log is read on until there are as many documents as asked for, within bounds: of a channel with
+/// many events all but one are passed over.
+async fn documents_at_once(asked: &Asked) -> Result<Found, Error> {
+    let Asked { engine, call, selection, events_max, .. } = asked;
+    let begin = match asked.after {
+        After::Position(place) => place,
+        After::Earliest | After::Latest => {
+            Position { epoch: engine.epoch(), offset: Offset::START }
+        }
+    };
+    let mut found = Found { gap: None, events: Vec::new(), next: begin, caught_up: false };
+    let (mut after, mut bytes) = (asked.after, 0);
+    for _ in 0..DOCUMENT_READS_MAX {
+        let request =
+            ReadRequest { selection: selection.clone(), after, events_max: PAGE_EVENTS_MAX };
+        let page = engine.read(call, request).await?;
+        // Whoever begins misses nothing; whoever goes on may have missed that something was deleted.
+        let is_going_on = matches!(asked.after, After::Position(_));
+        found.gap = found.gap.or(page.gap.filter(|_| is_going_on));
+        let mut documents = page.events.into_iter().filter(|event| engine.is_current(event));
+        let taken: Vec<_> = documents.by_ref().take(events_max - found.events.len()).collect();
+        let has_more = documents.next().is_some();
+        bytes += taken.iter().map(LoggedEvent::cost).sum::<usize>();
+        found.events.extend(taken.into_iter().map(share));
+        let last = found.events.last().map_or(page.next.offset, |(offset, _)| *offset);
+        found.next = if has_more { Position { offset: last, ..page.next } } else { page.next };
+        found.caught_up = page.caught_up && !has_more;
+        if has_more || page.caught_up || bytes >= PAGE_BYTES_MAX {
+            break;
+        }
+        after = After::Position(page.next);
+    }
+    Ok(found)
 }
 
 /// Waits until something comes behind a place, the time is up, or the server is about to stop.
@@ -210,3 +270,6 @@ fn next_link(asked: &Asked, next: Position) -> HeaderValue {
     // Paths, cursors and channel names are legal in any header.
     HeaderValue::from_str(&link).unwrap_or(HeaderValue::from_static(""))
 }
+
+/// Reads of the log for one page of documents.
+const DOCUMENT_READS_MAX: usize = 16;

@@ -1,7 +1,7 @@
 //! `POST …/events`.
 
 use tl_transport::EngineStamp;
-use tl_transport::engine::{Publish, Receipt};
+use tl_transport::engine::{Answer, Publish, Receipt};
 use tl_transport::http::types::header::{CONTENT_TYPE, HeaderValue, LOCATION};
 use tl_transport::http::types::{HeaderMap, StatusCode};
 use tl_transport::http::{Exchange, Response, respond, status};
@@ -9,7 +9,10 @@ use tl_transport::model::limits::BATCH_BYTES_MAX;
 use tl_transport::model::{Channel, Error, ErrorCode, NewEvent, content_type};
 use tl_transport::wire::draft::Draft;
 use tl_transport::wire::page::{CLOUDEVENTS_BATCH, JSON, NDJSON};
-use tl_transport::wire::{batch, http_binding, json, problem, receipts};
+use tl_transport::wire::{batch, fingerprint, http_binding, json, problem, receipts};
+
+use crate::event::CLOUDEVENT;
+use crate::write;
 
 /// What a body holds.
 struct Body {
@@ -40,17 +43,24 @@ pub(crate) async fn publish(mut exchange: Exchange) -> Result<Response, Error> {
     if drafts.is_empty() {
         return Err(Error::new(ErrorCode::EventInvalid, "the batch is empty"));
     }
+    let once = write::once(&exchange, || {
+        let addressed = channel.as_ref().map_or("", Channel::as_str);
+        fingerprint::of_publish(addressed, atomic, drafts.iter().map(Result::as_ref))
+    })?;
     let event = |draft: Result<Draft, Error>| new_event(&exchange, channel.as_ref(), &draft?);
     let events = drafts.into_iter().map(event).collect();
     let publish = Publish { events, atomic, ephemeral, ..Publish::default() };
-    let mut results = exchange.engine.publish(&exchange.call, publish).await?;
-    match results.pop() {
-        Some(result) if !is_batch => result.map(|receipt| created(&receipt)),
+    let answer = write::publish(&exchange, channel.as_ref(), once.as_ref(), publish).await?;
+    let Answer { receipts: mut results, is_replayed } = answer;
+    let mut response = match results.pop() {
+        Some(result) if !is_batch => created(&result?),
         last => {
             results.extend(last);
-            Ok(answer_batch(&results, atomic))
+            answer_batch(&results, atomic)
         }
-    }
+    };
+    write::mark_replayed(&mut response, is_replayed);
+    Ok(response)
 }
 
 /// Reads a body by its media type. Whatever is no form of CloudEvents is the data of one event.
@@ -147,6 +157,3 @@ fn answer_batch(results: &[Result<Receipt, Error>], atomic: bool) -> Response {
 fn invalid(error: &impl std::fmt::Display) -> Error {
     Error::new(ErrorCode::EventInvalid, error.to_string())
 }
-
-/// One CloudEvent in structured mode.
-const CLOUDEVENT: &str = "application/cloudevents+json";

@@ -11,13 +11,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, Either};
 use futures_util::stream::{FuturesOrdered, Stream};
 use tokio::time::Sleep;
 
 use tl_engine::{Engine, Publish, Receipts, Subscription};
-use tl_model::{Call, Form, SharedEvent};
-use tl_protocol::frame::{self, ClientFrame, RequestId, Subscribe, SubscriptionId};
+use tl_model::{Call, Error, Form, SharedEvent};
+use tl_protocol::frame::{self, ClientFrame, LastSeen, RequestId, Subscribe, SubscriptionId};
 use tl_protocol::session::{CloseReason, Opening, Output, Session};
 use tl_wire::frame::{read_client, write_server};
 use tl_wire::outbox::Outbox;
@@ -59,6 +59,13 @@ pub fn drive<C: Carrier>(
         }
         carrier.take().map_or(Poll::Pending, |carrier| Poll::Ready(Ok(carrier)))
     })
+}
+
+/// A box, so that the usual publish need not be as large.
+fn rare(
+    receipts: impl Future<Output = Result<Receipts, Error>> + Send + 'static,
+) -> BoxFuture<'static, Result<Receipts, Error>> {
+    Box::pin(receipts)
 }
 
 type Publishes = FuturesOrdered<BoxFuture<'static, (RequestId, Receipts)>>;
@@ -290,16 +297,32 @@ impl Driver {
     }
 
     fn publish(&mut self, publish: frame::Publish) {
-        let frame::Publish { request, events, atomic, ephemeral } = publish;
-        let count = events.len();
-        let publish = Publish { events, atomic, ephemeral, conditions: Vec::new() };
+        let (request, count) = (publish.request, publish.events.len());
         // Queued here, in the order of the frames; only the receipts are waited for.
-        let receipts = self.engine.publish(&self.call, publish);
+        let receipts = self.queue(publish);
         let publishes = self.publishes.get_or_insert_default();
         publishes.push_back(Box::pin(async move {
             let receipts = receipts.await.unwrap_or_else(|error| vec![Err(error); count]);
             (request, receipts)
         }));
+    }
+
+    fn queue(
+        &self,
+        publish: frame::Publish,
+    ) -> impl Future<Output = Result<Receipts, Error>> + Send + use<> {
+        let frame::Publish { events, atomic, ephemeral, conditions, once, .. } = publish;
+        let condition = |seen: LastSeen| self.engine.last_is(&seen.channel, seen.at);
+        let conditions = match conditions.into_iter().map(condition).collect() {
+            Ok(conditions) => conditions,
+            Err(error) => return Either::Right(rare(async { Err(error) })),
+        };
+        let publish = Publish { events, atomic, ephemeral, conditions };
+        let Some(once) = once else {
+            return Either::Left(self.engine.publish(&self.call, publish));
+        };
+        let answer = self.engine.publish_once(&self.call, &once, publish);
+        Either::Right(rare(async move { Ok(answer.await?.receipts) }))
     }
 
     fn subscribe(&mut self, subscribe: Subscribe) {

@@ -53,7 +53,8 @@ impl Kit {
     pub fn with_rules(transports: &[&dyn Transport], rules: Rules) -> Self {
         let store: Arc<dyn LogStore> = Arc::new(MemoryStore::new(Epoch::from_random(1 << 40)));
         let environment = Arc::new(SystemEnvironment);
-        let engine = Engine::start(store.clone(), environment, Options { rules });
+        let engine =
+            Engine::start(store.clone(), environment, Options { rules, ..Options::default() });
         let mut host = Host::new(engine.clone(), Origins::default());
         for transport in transports {
             transport.mount(&mut host);

@@ -71,6 +71,7 @@ fn check_count(message: &[u8]) -> Result<(), Error> {
     #[derive(serde::Deserialize)]
     struct Publish {
         events: Option<Elements<IgnoredAny>>,
+        conditions: Option<Elements<IgnoredAny>>,
     }
     #[derive(serde::Deserialize)]
     struct Subscribe {
@@ -83,8 +84,9 @@ fn check_count(message: &[u8]) -> Result<(), Error> {
         let detail = SelectionError::TooMany.to_string();
         return Err(Error::new(ErrorCode::SelectionInvalid, detail));
     }
-    let events = publish.and_then(|publish| publish.events);
-    events.map_or(Ok(()), |events| events.in_bounds().map(drop))
+    let Some(Publish { events, conditions }) = publish else { return Ok(()) };
+    let lists = [events, conditions].into_iter().flatten();
+    lists.map(|list| list.in_bounds().map(drop)).collect()
 }
 
 fn decode<M>(form: Form, message: &[u8]) -> Result<M, Error>

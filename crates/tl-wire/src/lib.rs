@@ -13,9 +13,11 @@
 
 pub mod batch;
 pub mod draft;
+pub mod fingerprint;
 pub mod frame;
 pub mod http_binding;
 pub mod json;
+pub mod merge_patch;
 pub mod outbox;
 pub mod page;
 pub mod problem;

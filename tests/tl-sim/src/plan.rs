@@ -82,7 +82,7 @@ fn rules(random: &mut Rng) -> Rules {
             _ => None,
         };
         let pattern = Pattern::parse(pattern).expect("a legal pattern");
-        rules.push(Rule { pattern, durability, retention, event_bytes_max: None });
+        rules.push(Rule { durability, retention, ..Rule::of(pattern) });
     }
     Rules::new(rules)
 }

@@ -106,7 +106,14 @@ impl Publisher {
         self.world.note(format_args!("{}: {request} sends {ids:?} to {channel}", self.name));
         self.waiting.push_back(Waiting { request, ids, atomic });
         let channel = channel.to_owned();
-        client.say(contract::Publish { request, channel, events, atomic, ephemeral });
+        client.say(contract::Publish {
+            request,
+            channel,
+            events,
+            atomic,
+            ephemeral,
+            ..contract::Publish::default()
+        });
     }
 
     fn size(&mut self, least: usize, most: usize) -> usize {

@@ -56,7 +56,7 @@ impl Server {
         let is_dead = Arc::new(AtomicBool::new(false));
         let slow = SlowStore::new(store, world.clone(), random.fork(), is_dead.clone());
         let store = Arc::new(slow);
-        let options = Options { rules: world.plan.rules.clone() };
+        let options = Options { rules: world.plan.rules.clone(), ..Options::default() };
         let engine = Engine::start(store.clone(), environment, options);
         Ok(Self { engine, store, is_dead, sessions: Vec::new() })
     }

@@ -54,6 +54,13 @@ impl Event {
         self.required(Attribute::Type)
     }
 
+    /// Whether it says that the document of its channel was deleted: it has no data, and the
+    /// extension `deleted` is true.
+    pub fn is_tombstone(&self) -> bool {
+        self.data_form() == DataForm::Absent
+            && self.extensions().any(|it| it == (TOMBSTONE, AttributeValue::Boolean(true)))
+    }
+
     /// What it happened to, within the source.
     pub fn subject(&self) -> Option<&str> {
         self.0.attribute(Attribute::Subject)
@@ -187,6 +194,9 @@ pub enum EventError {
     #[error("an event has at most {EVENT_EXTENSIONS_MAX} extension attributes")]
     TooManyExtensions,
 }
+
+/// The extension attribute of an event that deletes its channel's document.
+pub const TOMBSTONE: &str = "deleted";
 
 /// The attributes of CloudEvents itself, then those the server adds to what it delivers.
 const RESERVED_NAMES: &[&str] = &[

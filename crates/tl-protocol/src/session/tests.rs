@@ -44,7 +44,14 @@ impl Test {
 
     fn publish(&mut self, request: u32) -> &mut Self {
         let request = RequestId(request);
-        let publish = Publish { request, events: Vec::new(), atomic: false, ephemeral: false };
+        let publish = Publish {
+            request,
+            events: Vec::new(),
+            atomic: false,
+            ephemeral: false,
+            conditions: Vec::new(),
+            once: None,
+        };
         self.frame(ClientFrame::Publish(publish))
     }
 

@@ -21,6 +21,13 @@ pub struct RuleConfig {
     /// Largest data of one event.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event_bytes_max: Option<ByteCount>,
+    /// Whether every publish must say which state of the channel it has seen (`If-Match`), so that
+    /// nobody overwrites what they have not read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub require_condition: Option<bool>,
+    /// Whether every publish must have an idempotency key, so that it can be repeated safely.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub require_idempotency_key: Option<bool>,
 }
 
 /// How safe an event is before its publisher gets the receipt.
@@ -75,6 +82,8 @@ fn parse_one(rule: &RuleConfig) -> Result<Rule, String> {
         durability: rule.durability.map(Durability::from),
         retention: rule.retention.map(Retention::from),
         event_bytes_max,
+        require_condition: rule.require_condition,
+        require_idempotency_key: rule.require_idempotency_key,
     })
 }
 

@@ -40,9 +40,7 @@ async fn offsets(store: &DiskStore) -> Vec<u64> {
 fn keep(events: u64) -> Rules {
     let retention = Retention { count: Some(events), ..Retention::default() };
     let pattern = Pattern::parse(">").expect("pattern");
-    let (durability, event_bytes_max) = (None, None);
-    let retention = Some(retention);
-    Rules::new(vec![Rule { pattern, durability, retention, event_bytes_max }])
+    Rules::new(vec![Rule { retention: Some(retention), ..Rule::of(pattern) }])
 }
 
 #[tokio::test]

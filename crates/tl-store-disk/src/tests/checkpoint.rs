@@ -44,8 +44,7 @@ fn known(store: &DiskStore) -> Vec<String> {
 async fn trim(store: &DiskStore) {
     let retention = Retention { count: Some(3), ..Retention::default() };
     let pattern = Pattern::parse(">").expect("pattern");
-    let rule =
-        Rule { pattern, durability: None, retention: Some(retention), event_bytes_max: None };
+    let rule = Rule { retention: Some(retention), ..Rule::of(pattern) };
     store.trim(&Rules::new(vec![rule]), 0).await.expect("trims");
 }
 
@@ -141,8 +140,7 @@ async fn trimming_by_age_leaves_the_newest_segment() {
     append_many(&store, 1).await;
     let retention = Retention { age: Some(Duration::from_secs(1)), ..Retention::default() };
     let pattern = Pattern::parse(">").expect("pattern");
-    let rule =
-        Rule { pattern, durability: None, retention: Some(retention), event_bytes_max: None };
+    let rule = Rule { retention: Some(retention), ..Rule::of(pattern) };
     store.trim(&Rules::new(vec![rule]), 1_000_000).await.expect("trims");
     assert!(store.index.read().sealed().is_empty(), "all full segments are gone");
     let bounds = store.bounds();

@@ -102,10 +102,8 @@ fn open(disk: &SimulatedDisk, life: u64) -> DiskStore {
 /// `c` keeps three events of each channel, `v` the latest, `s` what is young, and all else everything.
 fn rules() -> Rules {
     let rule = |pattern: &str, retention| Rule {
-        pattern: Pattern::parse(pattern).expect("pattern"),
-        durability: None,
         retention: Some(retention),
-        event_bytes_max: None,
+        ..Rule::of(Pattern::parse(pattern).expect("pattern"))
     };
     let age = Some(Duration::from_millis(50));
     Rules::new(vec![

@@ -25,7 +25,7 @@ async fn append(store: &DiskStore, durability: Durability, data_bytes: usize) ->
 async fn trim_all(store: &DiskStore) {
     let retention = Some(Retention { age: Some(Duration::ZERO), ..Retention::default() });
     let pattern = Pattern::parse(">").expect("pattern");
-    let rule = Rule { pattern, durability: None, retention, event_bytes_max: None };
+    let rule = Rule { retention, ..Rule::of(pattern) };
     store.trim(&Rules::new(vec![rule]), 1).await.expect("trims");
 }
 

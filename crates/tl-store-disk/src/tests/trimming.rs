@@ -34,8 +34,7 @@ fn first_of(name: &str) -> Read {
 fn older_than_a_second() -> Rules {
     let retention = Retention { age: Some(Duration::from_secs(1)), ..Retention::default() };
     let pattern = Pattern::parse(">").expect("pattern");
-    let rule =
-        Rule { pattern, durability: None, retention: Some(retention), event_bytes_max: None };
+    let rule = Rule { retention: Some(retention), ..Rule::of(pattern) };
     Rules::new(vec![rule])
 }
 

@@ -31,18 +31,26 @@ pub const fn status(code: ErrorCode) -> StatusCode {
         | ErrorCode::CursorInvalid
         | ErrorCode::EventInvalid
         | ErrorCode::FrameInvalid
+        | ErrorCode::KeyRequired
         | ErrorCode::ParameterInvalid
         | ErrorCode::SelectionInvalid
         | ErrorCode::SubscriptionInvalid => StatusCode::BAD_REQUEST,
         ErrorCode::ChannelReserved | ErrorCode::OriginForbidden => StatusCode::FORBIDDEN,
         ErrorCode::ConditionFailed => StatusCode::PRECONDITION_FAILED,
         // The place the cursor names is gone for good: nobody need try again.
-        ErrorCode::CursorAhead | ErrorCode::CursorEpoch => StatusCode::GONE,
+        ErrorCode::CursorAhead | ErrorCode::CursorEpoch | ErrorCode::StateDeleted => {
+            StatusCode::GONE
+        }
+        ErrorCode::ConditionRequired => StatusCode::PRECONDITION_REQUIRED,
         ErrorCode::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
         ErrorCode::Draining | ErrorCode::Overloaded | ErrorCode::StoreFailed => {
             StatusCode::SERVICE_UNAVAILABLE
         }
         ErrorCode::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        ErrorCode::KeyInUse | ErrorCode::StateContended | ErrorCode::StateInvalid => {
+            StatusCode::CONFLICT
+        }
+        ErrorCode::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
         ErrorCode::LimitExceeded => StatusCode::TOO_MANY_REQUESTS,
         ErrorCode::MediaTypeUnsupported => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         ErrorCode::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,

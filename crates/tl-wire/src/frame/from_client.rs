@@ -1,14 +1,15 @@
 //! What a client says, checked.
 
 use tl_model::limits::{BATCH_BYTES_MAX, BATCH_EVENTS_MAX};
-use tl_model::{After, Channel, Error, ErrorCode, NewEvent, Selection};
-use tl_protocol::frame::{ClientFrame, Publish, RequestId, Subscribe, SubscriptionId};
+use tl_model::{After, Channel, Error, ErrorCode, IdempotencyKey, NewEvent, Once, Selection};
+use tl_protocol::frame::{ClientFrame, LastSeen, Publish, RequestId, Subscribe, SubscriptionId};
 use tl_protocol::subscription::Credit;
 
 use super::contract;
 use super::contract::client_frame::Frame;
 use crate::batch;
 use crate::draft::{Draft, Stamp};
+use crate::fingerprint;
 
 pub(super) fn parse(
     message: contract::ClientFrame,
@@ -56,12 +57,37 @@ fn parse_after(after: &str) -> Result<After, Error> {
 fn parse_publish(publish: &contract::Publish, stamp: &dyn Stamp) -> Result<Publish, Error> {
     check_size(publish)?;
     let events = publish.events.iter().map(|draft| parse_event(draft, &publish.channel, stamp));
+    let conditions = publish.conditions.iter().map(parse_condition).collect::<Result<_, _>>()?;
     Ok(Publish {
         request: RequestId(publish.request),
         events: events.collect(),
         atomic: publish.atomic,
         ephemeral: publish.ephemeral,
+        conditions,
+        once: parse_once(publish)?,
     })
+}
+
+fn parse_condition(condition: &contract::Condition) -> Result<LastSeen, Error> {
+    let channel = Channel::parse(&condition.channel)
+        .map_err(|error| Error::new(ErrorCode::ChannelInvalid, error.to_string()))?;
+    let parse = |cursor: &str| {
+        let invalid = |error| Error::new(ErrorCode::CursorInvalid, format!("`last`: {error}"));
+        cursor.parse().map_err(invalid)
+    };
+    let last = Some(condition.last.as_str()).filter(|cursor| !cursor.is_empty());
+    Ok(LastSeen { channel, at: last.map(parse).transpose()? })
+}
+
+fn parse_once(publish: &contract::Publish) -> Result<Option<Once>, Error> {
+    if publish.idempotency_key.is_empty() {
+        return Ok(None);
+    }
+    let key = IdempotencyKey::parse(&publish.idempotency_key)
+        .map_err(|error| Error::new(ErrorCode::ParameterInvalid, error.to_string()))?;
+    let drafts = publish.events.iter().map(Ok);
+    let fingerprint = fingerprint::of_publish(&publish.channel, publish.atomic, drafts);
+    Ok(Some(Once { key, fingerprint }))
 }
 
 fn check_size(publish: &contract::Publish) -> Result<(), Error> {

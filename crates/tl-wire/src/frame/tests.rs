@@ -84,6 +84,7 @@ fn a_publish_answers_for_each_event() {
         events: vec![good, elsewhere, bad, nowhere],
         atomic: true,
         ephemeral: true,
+        ..contract::Publish::default()
     };
     let ClientFrame::Publish(publish) = understood(publish).expect("valid") else {
         panic!("a publish frame");
@@ -95,6 +96,32 @@ fn a_publish_answers_for_each_event() {
         Err(error) => error.code.to_string(),
     });
     assert_eq!(outcomes.collect::<Vec<_>>(), ["a", "b", "event_invalid", "channel_invalid"]);
+}
+
+#[test]
+fn a_publish_can_have_conditions_and_a_key() {
+    let condition = |channel: &str, last: &str| contract::Condition {
+        channel: channel.into(),
+        last: last.into(),
+        ..contract::Condition::default()
+    };
+    let publish = contract::Publish {
+        events: vec![Draft::default()],
+        conditions: vec![condition("a", ""), condition("b", "10000000000000")],
+        idempotency_key: "key".into(),
+        ..contract::Publish::default()
+    };
+    let ClientFrame::Publish(read) = understood(publish.clone()).expect("valid") else {
+        panic!("a publish frame");
+    };
+    let seen: Vec<_> = read.conditions.iter().map(|seen| seen.at.is_some()).collect();
+    assert_eq!(seen, [false, true]);
+    assert_eq!(read.once.expect("a key").key.as_str(), "key");
+    let code = |frame: contract::Publish| understood(frame).expect_err("not valid").code;
+    let conditions = vec![condition("a", "x")];
+    assert_eq!(code(contract::Publish { conditions, ..publish.clone() }), ErrorCode::CursorInvalid);
+    let idempotency_key = "ü".into();
+    assert_eq!(code(contract::Publish { idempotency_key, ..publish }), ErrorCode::ParameterInvalid);
 }
 
 #[test]

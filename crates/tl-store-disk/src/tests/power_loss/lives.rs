@@ -140,10 +140,8 @@ impl Lives {
             kept => (kept, Retention { count: Some(kept), ..Retention::default() }),
         };
         let rule = |pattern: &str, retention| Rule {
-            pattern: Pattern::parse(pattern).expect("pattern"),
-            durability: None,
             retention: Some(retention),
-            event_bytes_max: None,
+            ..Rule::of(Pattern::parse(pattern).expect("pattern"))
         };
         let rules = vec![rule(">", retention), rule(KEPT_CHANNEL, Retention::default())];
         let before = (store.bounds().head, store.sparse_segments());
