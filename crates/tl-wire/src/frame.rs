@@ -85,8 +85,8 @@ fn check_count(message: &[u8]) -> Result<(), Error> {
         return Err(Error::new(ErrorCode::SelectionInvalid, detail));
     }
     let Some(Publish { events, conditions }) = publish else { return Ok(()) };
-    let lists = [events, conditions].into_iter().flatten();
-    lists.map(|list| list.in_bounds().map(drop)).collect()
+    let mut lists = [events, conditions].into_iter().flatten();
+    lists.try_for_each(|list| list.in_bounds().map(drop))
 }
 
 fn decode<M>(form: Form, message: &[u8]) -> Result<M, Error>

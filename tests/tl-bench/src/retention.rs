@@ -40,8 +40,7 @@ pub(crate) fn run(runs: &Runs) -> Figures {
 pub(crate) fn newest(pattern: &str, count: u64) -> Rules {
     let pattern = Pattern::parse(pattern).expect("a pattern");
     let retention = Retention { age: Some(DAY), count: Some(count), bytes: None };
-    let (retention, durability, event_bytes_max) = (Some(retention), None, None);
-    Rules::new(vec![Rule { pattern, durability, retention, event_bytes_max }])
+    Rules::new(vec![Rule { retention: Some(retention), ..Rule::of(pattern) }])
 }
 
 fn turns(runs: &Runs) -> u64 {

@@ -103,7 +103,6 @@ fn a_publish_can_have_conditions_and_a_key() {
     let condition = |channel: &str, last: &str| contract::Condition {
         channel: channel.into(),
         last: last.into(),
-        ..contract::Condition::default()
     };
     let publish = contract::Publish {
         events: vec![Draft::default()],
