@@ -8,5 +8,7 @@ mod hostile;
 mod listener;
 mod matrix;
 mod nginx;
+mod once;
 mod payloads;
+mod state;
 mod store;
