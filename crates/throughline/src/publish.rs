@@ -3,10 +3,10 @@ use std::path::PathBuf;
 use clap::Args;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
-use tl_client::{Client, Draft, PublishOptions, Receipt};
+use tl_client::{ChangeOptions, Client, Condition, Draft, PublishOptions, Receipt};
 use tl_model::limits::BATCH_EVENTS_MAX;
-use tl_wire::json;
 
+use crate::write::{self, WriteArgs};
 use crate::{CliError, ServerArgs, output};
 
 /// Publish events to a channel.
@@ -19,7 +19,9 @@ use crate::{CliError, ServerArgs, output};
   throughline publish orders.eu --type order.created --subject 42 '{\"total\": 12.50}'
   throughline publish pictures --file cat.png --content-type image/png
   tail -f access.log | throughline publish logs.web
-  throughline publish chat.lobby.typing --ephemeral '\"ada\"'")]
+  throughline publish chat.lobby.typing --ephemeral '\"ada\"'
+  throughline publish payments '{\"amount\": 5}' --idempotency-key 8e03978e-40d5-43dd-bc93-6894a57f9324
+  throughline publish orders.eu '{\"total\": 3}' --if-match 1qj994h4cwd9p11")]
 pub(crate) struct Publish {
     /// The channel, such as orders.eu.
     channel: String,
@@ -49,6 +51,11 @@ pub(crate) struct Publish {
     /// Pass the events to whoever is subscribed right now, without logging them.
     #[arg(long)]
     ephemeral: bool,
+    /// Publish only if the channel has no event yet, or a deleted document.
+    #[arg(long, conflicts_with = "if_match")]
+    if_absent: bool,
+    #[command(flatten)]
+    write: WriteArgs,
     #[command(flatten)]
     server: ServerArgs,
 }
@@ -57,7 +64,12 @@ impl Publish {
     pub(crate) async fn run(self) -> Result<(), CliError> {
         let client = self.server.client()?;
         if self.data.is_empty() && self.file.is_empty() {
-            return self.publish_lines(&client).await;
+            return match self.options() {
+                PublishOptions { condition: Condition::Any, idempotency_key: None, .. } => {
+                    self.publish_lines(&client).await
+                }
+                _ => Err(one_request()),
+            };
         }
         let mut events: Vec<_> = self.data.iter().map(|data| self.event(data.as_bytes())).collect();
         for path in &self.file {
@@ -96,8 +108,8 @@ impl Publish {
     }
 
     async fn publish_batch(&self, client: &Client, events: &[Draft]) -> Result<(), CliError> {
-        let options = PublishOptions { atomic: self.atomic, ephemeral: self.ephemeral };
-        let receipts = client.publish_batch(&self.channel, events, options).await?;
+        let receipts = client.publish_batch(&self.channel, events, self.options()).await;
+        let receipts = receipts.map_err(|error| write::explain(error, &self.channel))?;
         let mut refused = 0;
         for receipt in &receipts {
             refused += usize::from(!print(receipt)?);
@@ -108,13 +120,16 @@ impl Publish {
         }
     }
 
+    fn options(&self) -> PublishOptions {
+        let ChangeOptions { condition, idempotency_key } = self.write.options();
+        let condition = if self.if_absent { Condition::Absent } else { condition };
+        let (atomic, ephemeral) = (self.atomic, self.ephemeral);
+        PublishOptions { atomic, ephemeral, condition, idempotency_key }
+    }
+
     fn event(&self, data: &[u8]) -> Draft {
-        let guessed = || match data {
-            data if json::is_json(data) => "application/json",
-            data if std::str::from_utf8(data).is_ok() => "text/plain",
-            _ => "application/octet-stream",
-        };
-        let content_type = self.content_type.clone().unwrap_or_else(|| guessed().to_owned());
+        let content_type = self.content_type.clone();
+        let content_type = content_type.unwrap_or_else(|| write::media_type(data).to_owned());
         Draft {
             id: self.id.clone(),
             source: self.source.clone(),
@@ -125,6 +140,12 @@ impl Publish {
             ..Draft::default()
         }
     }
+}
+
+fn one_request() -> CliError {
+    let text = "--if-match, --if-absent and --idempotency-key are about one request, and standard \
+                input is published in as many as it takes; give the events as DATA or with --file";
+    CliError::Other(text.into())
 }
 
 /// Prints what became of an event; false if it was refused.

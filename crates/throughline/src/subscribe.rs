@@ -1,7 +1,7 @@
 use clap::{Args, ValueEnum};
 
 use tl_client::{Received, Subscribe as Subscription, TransportKind, Update};
-use tl_model::After;
+use tl_model::{After, Position};
 use tl_wire::json;
 
 use crate::{CliError, ServerArgs, output};
@@ -40,8 +40,9 @@ pub(crate) struct Subscribe {
     server: ServerArgs,
 }
 
+/// What to print of an event.
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum Output {
+pub(crate) enum Output {
     /// The whole event, in the CloudEvents JSON format.
     Event,
     /// Its data.
@@ -50,40 +51,53 @@ enum Output {
     Cursor,
 }
 
+/// Prints events, counts them, and knows where to go on.
+#[derive(Debug)]
+pub(crate) struct Printer {
+    output: Output,
+    /// How many are still to be printed, if that is limited.
+    left: Option<u64>,
+    stops_at_end: bool,
+    place: Option<Position>,
+}
+
 impl Subscribe {
     pub(crate) async fn run(self) -> Result<(), CliError> {
         let client = self.server.client()?;
         let subscription = Subscription::to(&self.channels).after(self.after).over(self.transport);
         let mut updates = client.subscribe(subscription);
-        let mut last = None;
+        let mut printer = Printer::new(self.output, self.count);
+        printer.stops_at_end = self.no_follow;
         let result = tokio::select! {
-            result = self.print(&mut updates, &mut last) => result,
+            result = printer.follow(&mut updates) => result,
             _ = tokio::signal::ctrl_c() => Ok(()),
         };
-        if let Some(cursor) = last {
-            output::note(&format!("to go on: --after {cursor}"));
-        }
+        printer.tell_place();
         result
     }
+}
 
-    async fn print(
-        &self,
+impl Printer {
+    pub(crate) fn new(output: Output, count: Option<u64>) -> Self {
+        Self { output, left: count, stops_at_end: false, place: None }
+    }
+
+    /// Prints what a subscription brings.
+    pub(crate) async fn follow(
+        &mut self,
         updates: &mut tl_client::Subscription,
-        last: &mut Option<String>,
     ) -> Result<(), CliError> {
-        let mut printed = 0;
-        while self.count.is_none_or(|count| printed < count) {
+        while !self.is_done() {
             let Some(update) = updates.next().await else { break };
             match update? {
-                Update::CaughtUp(_) if self.no_follow => break,
+                Update::CaughtUp(_) if self.stops_at_end => break,
                 Update::CaughtUp(_) => {}
                 Update::Disconnected { reason, retry_in } => {
                     output::note(&format!("{reason}; trying again in {retry_in:.1?}"));
                 }
                 Update::Event(event) => {
-                    self.print_event(&event)?;
-                    *last = Some(event.at.cursor().to_string());
-                    printed += 1;
+                    self.print(&event)?;
+                    self.reached(event.at);
                 }
                 Update::Gap { after, through } => {
                     let (after, through) = (after.cursor(), through.cursor());
@@ -94,11 +108,37 @@ impl Subscribe {
         Ok(())
     }
 
-    fn print_event(&self, received: &Received) -> Result<(), CliError> {
-        let printed = match self.output {
-            Output::Event => output::bytes(&json::received(received)),
-            Output::Data => output::bytes(&received.event.data().unwrap_or_default()),
-            Output::Cursor => output::line(&received.at.cursor()),
+    /// Prints an event, and counts it.
+    pub(crate) fn print(&mut self, event: &Received) -> Result<(), CliError> {
+        self.left = self.left.map(|left| left.saturating_sub(1));
+        self.output.print(event)
+    }
+
+    /// Whether as many have been printed as are wanted.
+    pub(crate) fn is_done(&self) -> bool {
+        self.left == Some(0)
+    }
+
+    /// All up to this place has been printed.
+    pub(crate) fn reached(&mut self, place: Position) {
+        self.place = Some(place);
+    }
+
+    /// Says where to go on.
+    pub(crate) fn tell_place(&self) {
+        if let Some(place) = self.place {
+            output::note(&format!("to go on: --after {}", place.cursor()));
+        }
+    }
+}
+
+impl Output {
+    /// Prints this much of an event.
+    pub(crate) fn print(self, received: &Received) -> Result<(), CliError> {
+        let printed = match self {
+            Self::Event => output::bytes(&json::received(received)),
+            Self::Data => output::bytes(&received.event.data().unwrap_or_default()),
+            Self::Cursor => output::line(&received.at.cursor()),
         };
         Ok(printed?)
     }

@@ -7,7 +7,7 @@ use reqwest::header::{CONTENT_TYPE, IF_NONE_MATCH};
 use reqwest::{Response, StatusCode, Url};
 use rustls::ClientConfig;
 
-use tl_model::{Form, Position};
+use tl_model::{Form, IdempotencyKey, Position};
 use tl_wire::draft::{Draft, Received};
 use tl_wire::generated::throughline::v1::Receipt;
 use tl_wire::{http_binding, page, problem, receipts};
@@ -16,6 +16,7 @@ use crate::error::ClientError;
 use crate::session::Session;
 use crate::subscription::{Subscribe, Subscription};
 use crate::tls;
+use crate::write::{ChangeOptions, Condition};
 
 /// A server, seen by a client. Clones share connections.
 #[derive(Clone, Debug)]
@@ -35,12 +36,17 @@ pub struct ClientBuilder {
 }
 
 /// How events are to be published.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct PublishOptions {
     /// All or none.
     pub atomic: bool,
     /// Pass them on without logging them.
     pub ephemeral: bool,
+    /// What must be true of the channel.
+    pub condition: Condition,
+    /// The request's name. With it, the client repeats the request by itself if it cannot know what
+    /// has become of it, or the server cannot take it right now; it has its effect once.
+    pub idempotency_key: Option<IdempotencyKey>,
 }
 
 /// A page of events, as a client received it.
@@ -127,8 +133,7 @@ impl Client {
     pub async fn publish(&self, channel: &str, event: &Draft) -> Result<Receipt, ClientError> {
         let body = serde_json_bytes(event)?;
         let content_type = "application/cloudevents+json";
-        let response = self.post(channel, content_type, body, PublishOptions::default()).await?;
-        let body = response.bytes().await?;
+        let body = self.post(channel, content_type, body, PublishOptions::default()).await?;
         receipts::read_one(&body).map_err(|error| ClientError::Protocol(error.to_string()))
     }
 
@@ -154,11 +159,13 @@ impl Client {
     }
 
     /// Publishes several events at once. There is one receipt for each, in order, with an error in
-    /// those that were refused.
+    /// those that were refused. With an idempotency key the batch is sent again, a few times, if it
+    /// was not answered.
     ///
     /// # Errors
     ///
-    /// The batch as a whole was refused, or the server could not be reached.
+    /// The batch as a whole was refused, or the server could not be reached; then it may have been
+    /// logged all the same. With an idempotency key it can be published again to find out.
     pub async fn publish_batch(
         &self,
         channel: &str,
@@ -170,8 +177,7 @@ impl Client {
             body.extend_from_slice(&serde_json_bytes(event)?);
             body.push(b'\n');
         }
-        let response = self.post(channel, page::NDJSON, body, options).await?;
-        let body = response.bytes().await?;
+        let body = self.post(channel, page::NDJSON, body, options).await?;
         let receipts = receipts::read_many(&body);
         receipts
             .map(|receipts| receipts.receipts)
@@ -216,17 +222,7 @@ impl Client {
         if response.status() == StatusCode::NOT_MODIFIED {
             return Ok(None);
         }
-        let response = accepted(response).await?;
-        let header = |name: &str| {
-            response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
-        };
-        let seconds = header("poll-interval").and_then(|text| text.parse().ok());
-        let poll_again_in = seconds.and_then(|it| Duration::try_from_secs_f64(it).ok());
-        let etag = header("etag");
-        let body = response.bytes().await?;
-        let page = page::read(&body).map_err(|error| ClientError::Protocol(error.to_string()))?;
-        let page::ReceivedPage { gap, events, next, caught_up } = page;
-        Ok(Some(Page { gap, events, next, caught_up, poll_again_in, etag }))
+        read_page(accepted(response).await?).await.map(Some)
     }
 
     /// The HTTP client below, for requests that have no method here.
@@ -243,7 +239,11 @@ impl Client {
 
     /// The address of the events of some channels, from a place on.
     pub(crate) fn events_url(&self, channels: &[String], after: &str) -> Url {
-        let mut url = self.url("/v1/events");
+        self.page_url("/v1/events", channels, after)
+    }
+
+    pub(crate) fn page_url(&self, path: &str, channels: &[String], after: &str) -> Url {
+        let mut url = self.url(path);
         let mut query = url.query_pairs_mut();
         for channel in channels {
             query.append_pair("channel", channel);
@@ -259,7 +259,7 @@ impl Client {
         content_type: &'static str,
         body: Vec<u8>,
         options: PublishOptions,
-    ) -> Result<Response, ClientError> {
+    ) -> Result<Bytes, ClientError> {
         let mut url = self.url(&format!("/v1/channels/{channel}/events"));
         if options.atomic {
             url.query_pairs_mut().append_pair("atomic", "true");
@@ -268,7 +268,8 @@ impl Client {
             url.query_pairs_mut().append_pair("ephemeral", "true");
         }
         let request = self.http.post(url).header(CONTENT_TYPE, content_type).body(body);
-        accepted(request.send().await?).await
+        let PublishOptions { condition, idempotency_key, .. } = options;
+        self.write(request, &ChangeOptions { condition, idempotency_key }).await
     }
 }
 
@@ -291,8 +292,24 @@ pub(crate) async fn accepted(response: Response) -> Result<Response, ClientError
     let body = response.bytes().await?;
     Err(match problem::read(&body) {
         Some(error) => ClientError::Refused(error),
+        // Not this server's own words: a proxy before it cannot reach it.
+        None if status.is_server_error() => ClientError::Connection(format!("status {status}")),
         None => ClientError::Protocol(format!("status {status}")),
     })
+}
+
+/// The page that a response holds.
+pub(crate) async fn read_page(response: Response) -> Result<Page, ClientError> {
+    let header = |name: &str| {
+        response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
+    };
+    let seconds = header("poll-interval").and_then(|text| text.parse().ok());
+    let poll_again_in = seconds.and_then(|it| Duration::try_from_secs_f64(it).ok());
+    let etag = header("etag");
+    let body = response.bytes().await?;
+    let page = page::read(&body).map_err(|error| ClientError::Protocol(error.to_string()))?;
+    let page::ReceivedPage { gap, events, next, caught_up } = page;
+    Ok(Page { gap, events, next, caught_up, poll_again_in, etag })
 }
 
 fn serde_json_bytes(event: &Draft) -> Result<Vec<u8>, ClientError> {

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use tl_model::Error;
 
 /// Why something did not work.
@@ -24,6 +26,14 @@ impl ClientError {
             Self::Address(_) => false,
             Self::Connection(_) | Self::Protocol(_) => true,
             Self::Refused(error) => error.code.is_retryable(),
+        }
+    }
+
+    /// When trying again makes sense, if the server has said so.
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Refused(error) => error.retry_after,
+            Self::Address(_) | Self::Connection(_) | Self::Protocol(_) => None,
         }
     }
 }

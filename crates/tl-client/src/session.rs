@@ -25,11 +25,94 @@ use tl_wire::generated::throughline::v1::{Receipt, client_frame, server_frame};
 
 use crate::client::{Client, PublishOptions};
 use crate::error::ClientError;
+use crate::write::{Condition, is_for_now, repeated};
 
 /// A two-way session to publish over: many publishes can be under way at once, and are logged in the
 /// order in which they were made.
 #[derive(Clone, Debug)]
 pub struct Session {
+    client: Client,
+    form: Form,
+    link: Arc<Mutex<Link>>,
+}
+
+impl Session {
+    pub(crate) async fn open(client: &Client, form: Form) -> Result<Self, ClientError> {
+        let link = Arc::new(Mutex::new(Link::open(client, form).await?));
+        Ok(Self { client: client.clone(), form, link })
+    }
+
+    /// Publishes events and waits for their receipts, one each, in order.
+    ///
+    /// With an idempotency key they are published again, a few times, if they were not answered, and
+    /// if the connection was lost, over a new one: behind what was published after them.
+    ///
+    /// # Errors
+    ///
+    /// The session has ended; the events may have been logged all the same. With an idempotency key
+    /// they can be published again to find out, here or over HTTP.
+    pub async fn publish(
+        &self,
+        channel: &str,
+        events: Vec<Draft>,
+        options: PublishOptions,
+    ) -> Result<Vec<Receipt>, ClientError> {
+        let PublishOptions { atomic, ephemeral, condition, idempotency_key: key } = options;
+        let publish = contract::Publish {
+            channel: channel.to_owned(),
+            events,
+            atomic,
+            ephemeral,
+            conditions: conditions(channel, condition),
+            idempotency_key: key.as_ref().map_or_else(String::new, |key| key.as_str().to_owned()),
+            ..contract::Publish::default()
+        };
+        if key.is_none() {
+            let link = lock(&self.link).clone();
+            return link.publish(publish).await;
+        }
+        let attempt = || async {
+            let receipts = self.link().await?.publish(publish.clone()).await?;
+            match refused_for_now(&receipts) {
+                Some(error) => Err(ClientError::Refused(error)),
+                None => Ok(receipts),
+            }
+        };
+        repeated(key.as_ref(), attempt).await
+    }
+
+    /// The connection, or a new one if it is lost.
+    async fn link(&self) -> Result<Link, ClientError> {
+        let link = lock(&self.link).clone();
+        if !link.has_ended() {
+            return Ok(link);
+        }
+        let link = Link::open(&self.client, self.form).await?;
+        *lock(&self.link) = link.clone();
+        Ok(link)
+    }
+}
+
+fn conditions(channel: &str, condition: Condition) -> Vec<contract::Condition> {
+    let last = match condition {
+        Condition::Any => return Vec::new(),
+        Condition::Absent => String::new(),
+        Condition::Last(place) => place.cursor().to_string(),
+    };
+    vec![contract::Condition { channel: channel.to_owned(), last, ..Default::default() }]
+}
+
+/// Why a whole request was refused, if it may be answered otherwise in a moment. Every event of it
+/// says so.
+fn refused_for_now(receipts: &[Receipt]) -> Option<Error> {
+    let error = |receipt: &Receipt| problem(receipt.error.as_option()).ok();
+    let errors: Option<Vec<_>> = receipts.iter().map(error).collect();
+    errors?.into_iter().find(is_for_now)
+}
+
+/// The connection of a session, with whoever waits for an answer.
+#[derive(Clone, Debug)]
+struct Link {
     frames: mpsc::Sender<client_frame::Frame>,
     waiting: Arc<Mutex<Waiting>>,
     next_request: Arc<AtomicU32>,
@@ -38,8 +121,8 @@ pub struct Session {
 
 type Waiting = HashMap<u32, oneshot::Sender<Result<Vec<Receipt>, ClientError>>>;
 
-impl Session {
-    pub(crate) async fn open(client: &Client, form: Form) -> Result<Self, ClientError> {
+impl Link {
+    async fn open(client: &Client, form: Form) -> Result<Self, ClientError> {
         let socket = Socket::connect(client, form).await?;
         let (frames, outgoing) = mpsc::channel(FRAMES_AHEAD);
         let waiting = Arc::new(Mutex::new(Waiting::new()));
@@ -48,30 +131,15 @@ impl Session {
         Ok(Self { frames, waiting, next_request: Arc::new(AtomicU32::new(1)), _task: task })
     }
 
-    /// Publishes events and waits for their receipts, one each, in order.
-    ///
-    /// # Errors
-    ///
-    /// The session has ended; the events may have been logged all the same.
-    pub async fn publish(
-        &self,
-        channel: &str,
-        events: Vec<Draft>,
-        options: PublishOptions,
-    ) -> Result<Vec<Receipt>, ClientError> {
+    fn has_ended(&self) -> bool {
+        self.frames.is_closed()
+    }
+
+    async fn publish(&self, publish: contract::Publish) -> Result<Vec<Receipt>, ClientError> {
         let request = self.next_request.fetch_add(1, Ordering::Relaxed);
         let (sender, answer) = oneshot::channel();
         lock(&self.waiting).insert(request, sender);
-        let PublishOptions { atomic, ephemeral } = options;
-        let channel = channel.to_owned();
-        let publish = contract::Publish {
-            request,
-            channel,
-            events,
-            atomic,
-            ephemeral,
-            ..contract::Publish::default()
-        };
+        let publish = contract::Publish { request, ..publish };
         let ended = || ClientError::Connection("the session has ended".into());
         self.frames.send(publish.into()).await.map_err(|_| ended())?;
         answer.await.map_err(|_| ended())?

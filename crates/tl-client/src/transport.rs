@@ -87,10 +87,7 @@ pub(crate) struct Ended {
 impl<E: Into<ClientError>> From<E> for Ended {
     fn from(error: E) -> Self {
         let error = error.into();
-        let retry_after = match &error {
-            ClientError::Refused(refused) => refused.retry_after,
-            _ => None,
-        };
+        let retry_after = error.retry_after();
         Self { error, retry_after }
     }
 }

@@ -1,5 +1,7 @@
 //! An event as somebody wrote it down: some parts may be missing, and none has been checked.
 
+use std::fmt;
+
 use bytes::Bytes;
 use serde::de::IgnoredAny;
 
@@ -209,6 +211,16 @@ impl ExtensionValue {
             Self::Boolean(value) => AttributeValue::Boolean(*value),
             Self::Integer(value) => AttributeValue::Integer(*value),
             Self::String(value) => AttributeValue::String(value),
+        }
+    }
+}
+
+impl fmt::Display for ExtensionValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Boolean(value) => value.fmt(f),
+            Self::Integer(value) => value.fmt(f),
+            Self::String(text) => text.fmt(f),
         }
     }
 }

@@ -64,6 +64,48 @@ pub fn write(headers: &mut HeaderMap, logged: &LoggedEvent, at: Position) {
     }
 }
 
+/// Writes an event that is to be published: what its draft names into the headers; the data is the
+/// body. Every extension becomes text.
+///
+/// # Errors
+///
+/// A name that no header can have, or a media type that is no header's value.
+pub fn write_draft(headers: &mut HeaderMap, draft: &Draft) -> Result<(), HeaderError> {
+    let attributes = [
+        ("specversion", Some("1.0")),
+        ("id", draft.id.as_deref()),
+        ("source", draft.source.as_deref()),
+        ("type", draft.event_type.as_deref()),
+        ("subject", draft.subject.as_deref()),
+        ("time", draft.time.as_deref()),
+        ("dataschema", draft.data_schema.as_deref()),
+    ];
+    for (name, value) in attributes {
+        if let Some(value) = value {
+            write_attribute(headers, name, value)?;
+        }
+    }
+    for (name, value) in &draft.extensions {
+        write_attribute(headers, name, &value.to_string())?;
+    }
+    if let Some(content_type) = &draft.data_content_type {
+        let illegal = |_| HeaderError::Encoding(CONTENT_TYPE.to_string());
+        headers.insert(CONTENT_TYPE, HeaderValue::from_str(content_type).map_err(illegal)?);
+    }
+    Ok(())
+}
+
+fn write_attribute(headers: &mut HeaderMap, name: &str, value: &str) -> Result<(), HeaderError> {
+    let name = format!("{PREFIX}{name}");
+    match (HeaderName::try_from(&name), HeaderValue::try_from(escape(value))) {
+        (Ok(name), Ok(value)) => {
+            headers.insert(name, value);
+            Ok(())
+        }
+        _ => Err(HeaderError::Encoding(name)),
+    }
+}
+
 /// An attribute's value as a header's.
 pub fn escape(value: &str) -> String {
     utf8_percent_encode(value, ESCAPED).to_string()
@@ -180,6 +222,26 @@ mod tests {
             .build()
             .expect("legal");
         assert_eq!(through_headers(&event), event);
+    }
+
+    #[test]
+    fn a_draft_is_read_as_it_was_written() {
+        let text = |text: &str| Some(text.to_owned());
+        let draft = Draft {
+            id: text("1"),
+            subject: text("50 % \"über\" €"),
+            data_content_type: text("text/plain"),
+            extensions: vec![("x".to_owned(), ExtensionValue::String("a,b".to_owned()))],
+            data: Some(Bytes::from_static(b"words")),
+            ..Draft::default()
+        };
+        let mut headers = HeaderMap::new();
+        write_draft(&mut headers, &draft).expect("legal");
+        assert_eq!(read(&headers, Bytes::from_static(b"words")), Ok(draft.clone()));
+        let illegal = Draft { data_content_type: text("a\nb"), ..draft.clone() };
+        assert!(write_draft(&mut headers, &illegal).is_err());
+        let extensions = vec![("not legal".to_owned(), ExtensionValue::Boolean(true))];
+        assert!(write_draft(&mut headers, &Draft { extensions, ..draft }).is_err());
     }
 
     #[test]
