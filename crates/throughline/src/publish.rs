@@ -110,14 +110,15 @@ impl Publish {
     async fn publish_batch(&self, client: &Client, events: &[Draft]) -> Result<(), CliError> {
         let receipts = client.publish_batch(&self.channel, events, self.options()).await;
         let receipts = receipts.map_err(|error| write::explain(error, &self.channel))?;
-        let mut refused = 0;
+        let mut refused = Vec::new();
         for receipt in &receipts {
-            refused += usize::from(!print(receipt)?);
+            refused.extend(print(receipt)?);
         }
-        match refused {
-            0 => Ok(()),
-            count => Err(CliError::Other(format!("{count} of {} events refused", receipts.len()))),
-        }
+        let Some(first) = refused.first() else { return Ok(()) };
+        let hint = first.parse().ok().and_then(|code| write::hint(code, &self.channel));
+        let hint = hint.map_or_else(String::new, |hint| format!("\n{hint}"));
+        let (count, all) = (refused.len(), receipts.len());
+        Err(CliError::Other(format!("{count} of {all} events refused{hint}")))
     }
 
     fn options(&self) -> PublishOptions {
@@ -148,15 +149,15 @@ fn one_request() -> CliError {
     CliError::Other(text.into())
 }
 
-/// Prints what became of an event; false if it was refused.
-fn print(receipt: &Receipt) -> Result<bool, CliError> {
+/// Prints what became of an event; the code if it was refused.
+fn print(receipt: &Receipt) -> Result<Option<String>, CliError> {
     if let Some(problem) = receipt.error.as_option() {
         output::note(&format!("refused: {}: {}", problem.code, problem.detail));
-        return Ok(false);
+        return Ok(Some(problem.code.clone()));
     }
     let text = if receipt.cursor.is_empty() { &receipt.id } else { &receipt.cursor };
     output::line(text)?;
-    Ok(true)
+    Ok(None)
 }
 
 /// Lines in one batch: well below the limit, for lines can be long.

@@ -39,10 +39,18 @@ pub(crate) fn media_type(data: &[u8]) -> &'static str {
 /// The error, with what to type next.
 pub(crate) fn explain(error: ClientError, channel: &str) -> CliError {
     let ClientError::Refused(refused) = &error else { return error.into() };
-    let next = match refused.code {
+    match hint(refused.code, channel) {
+        Some(hint) => CliError::Other(format!("{error}\n{hint}")),
+        None => error.into(),
+    }
+}
+
+/// What to type next, where the server can only speak of requests.
+pub(crate) fn hint(code: ErrorCode, channel: &str) -> Option<String> {
+    let hint = match code {
         ErrorCode::ConditionFailed => format!(
-            "see what it is now with `throughline state get {channel}`, and give that cursor to \
-             --if-match"
+            "see what it is now with `throughline state get {channel}`, and give the cursor that it \
+             tells to --if-match"
         ),
         ErrorCode::ConditionRequired => format!(
             "here, that is --if-match with the cursor that `throughline state get {channel}` tells, or \
@@ -52,7 +60,7 @@ pub(crate) fn explain(error: ClientError, channel: &str) -> CliError {
         ErrorCode::NotFound | ErrorCode::StateDeleted => {
             format!("here, that is `throughline state put {channel} DATA`")
         }
-        _ => return error.into(),
+        _ => return None,
     };
-    CliError::Other(format!("{error}\n{next}"))
+    Some(hint)
 }

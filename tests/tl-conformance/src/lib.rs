@@ -1,6 +1,7 @@
 //! What the conformance tests have in common: the real server, started and stopped.
 
 mod certificate;
+mod cutter;
 pub mod http2;
 mod nginx;
 mod node;
@@ -12,6 +13,7 @@ mod vitals;
 pub mod web_socket;
 
 pub use certificate::Certificate;
+pub use cutter::Cutter;
 pub use nginx::Nginx;
 pub use node::NodeProgram;
 pub use port::free_port;
