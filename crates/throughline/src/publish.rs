@@ -20,7 +20,7 @@ use crate::{CliError, ServerArgs, output};
   throughline publish pictures --file cat.png --content-type image/png
   tail -f access.log | throughline publish logs.web
   throughline publish chat.lobby.typing --ephemeral '\"ada\"'
-  throughline publish payments '{\"amount\": 5}' --idempotency-key 8e03978e-40d5-43dd-bc93-6894a57f9324
+  throughline publish payments '{\"amount\": 5}' --idempotency-key payment-17
   throughline publish orders.eu '{\"total\": 3}' --if-match 1qj994h4cwd9p11")]
 pub(crate) struct Publish {
     /// The channel, such as orders.eu.

@@ -99,7 +99,7 @@ fn conditions(channel: &str, condition: Condition) -> Vec<contract::Condition> {
         Condition::Absent => String::new(),
         Condition::Last(place) => place.cursor().to_string(),
     };
-    vec![contract::Condition { channel: channel.to_owned(), last, ..Default::default() }]
+    vec![contract::Condition { channel: channel.to_owned(), last }]
 }
 
 /// Why a whole request was refused, if it may be answered otherwise in a moment. Every event of it
