@@ -9,8 +9,8 @@ use tl_transport::http::types::{HeaderMap, StatusCode};
 use tl_transport::http::{Exchange, Response, problem_response, respond};
 use tl_transport::model::limits::{EVENT_DATA_BYTES_MAX, STATE_TRIES_MAX};
 use tl_transport::model::{
-    Channel, DataForm, Error, ErrorCode, Fingerprint, LoggedEvent, NewEvent, Once, Position,
-    TOMBSTONE, content_type,
+    Channel, Error, ErrorCode, Fingerprint, LoggedEvent, NewEvent, Once, Position, TOMBSTONE,
+    content_type,
 };
 use tl_transport::protocol::admit::Condition;
 use tl_transport::wire::draft::{Draft, ExtensionValue};
@@ -61,8 +61,8 @@ pub(crate) async fn patch(mut exchange: Exchange) -> Result<Response, Error> {
     if !content_type.is_some_and(|it| it.eq_ignore_ascii_case(merge_patch::CONTENT_TYPE)) {
         return Ok(no_patch());
     }
-    let asked = || Fingerprint::of([&b"patch"[..], channel.as_str().as_bytes(), &patch]);
-    let once = write::once(&exchange, asked)?;
+    let asked = Draft { data: Some(patch.clone()), ..attributes(&exchange)? };
+    let once = once(&exchange, "patch", &channel, &asked)?;
     change(&exchange, &channel, once, |event| {
         let document = event.event.data().unwrap_or_default();
         let merged = merge_patch::apply(&document, &patch).map_err(|error| match error {
@@ -71,12 +71,8 @@ pub(crate) async fn patch(mut exchange: Exchange) -> Result<Response, Error> {
             }
             _ => invalid(&error),
         })?;
-        let data_content_type = match event.event.data_form() {
-            DataForm::Json | DataForm::JsonSpaced => event.event.data_content_type(),
-            _ => Some(JSON),
-        };
-        let data_content_type = data_content_type.map(str::to_owned);
-        Ok(Draft { data_content_type, data: Some(merged.into()), ..attributes(&exchange)? })
+        let draft = Draft { data: Some(merged.into()), ..Draft::from(&event.event) };
+        Ok(renewed(draft, attributes(&exchange)?))
     })
     .await
 }
@@ -85,11 +81,11 @@ pub(crate) async fn patch(mut exchange: Exchange) -> Result<Response, Error> {
 pub(crate) async fn delete(exchange: Exchange) -> Result<Response, Error> {
     exchange.query().finish()?;
     let channel = exchange.channel()?;
-    let asked = || Fingerprint::of([&b"delete"[..], channel.as_str().as_bytes()]);
-    let once = write::once(&exchange, asked)?;
+    let asked = attributes(&exchange)?;
+    let once = once(&exchange, "delete", &channel, &asked)?;
     change(&exchange, &channel, once, |_| {
         let extensions = vec![(TOMBSTONE.to_owned(), ExtensionValue::Boolean(true))];
-        Ok(Draft { extensions, ..attributes(&exchange)? })
+        Ok(Draft { extensions, ..asked.clone() })
     })
     .await
 }
@@ -169,6 +165,26 @@ fn document(channel: &Channel, state: State) -> Result<LoggedEvent, Error> {
             let detail = format!("{channel} has no document; PUT makes one");
             Err(Error::new(ErrorCode::NotFound, detail))
         }
+    }
+}
+
+/// A new event with the attributes of the one before it, where the request does not name others.
+fn renewed(before: Draft, named: Draft) -> Draft {
+    let is_named = |name: &String| named.extensions.iter().any(|(other, _)| other == name);
+    let kept = before.extensions.into_iter().filter(|(name, _)| !is_named(name));
+    Draft {
+        source: named.source.or(before.source),
+        event_type: named.event_type.or(before.event_type),
+        subject: named.subject.or(before.subject),
+        data_content_type: before.data_content_type,
+        data_schema: named.data_schema.or(before.data_schema),
+        extensions: kept.chain(named.extensions.clone()).collect(),
+        data: before.data,
+        id: named.id,
+        time: named.time,
+        channel: None,
+        cursor: None,
+        previous: None,
     }
 }
 

@@ -1,17 +1,14 @@
 //! Reading what was logged before, over each transport, against reading it in one process.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
-
-use memchr::memmem;
 
 use tl_conformance::{RunningServer, ServerOptions};
 use tl_model::Form;
 use tl_store_disk::{DiskStore, Options};
 
 use crate::figures::Figures;
+use crate::pages::{Pages, cursor_of};
 use crate::readers::Readers;
 use crate::sessions::{self, Sessions, Shape};
 use crate::tally::{self, CHANNEL, Tally, Times};
@@ -91,16 +88,11 @@ fn subscribed(port: u16, transport: Transport) -> Duration {
 
 /// All events, in pages as large as there are.
 fn over_pages(port: u16) -> Duration {
-    let (begun, mut stream, mut inbox) = (Instant::now(), connect(port), Vec::new());
+    let (begun, mut pages) = (Instant::now(), Pages::connect(port));
     let (mut tally, mut cursor, finder) =
         (Tally::default(), "earliest".to_owned(), tally::finder());
     while tally.events < EVENTS {
-        let request = format!(
-            "GET /v1/channels/{CHANNEL}/events?after={cursor}&limit=1000 HTTP/1.1\r\n\
-             Host: localhost\r\n\r\n"
-        );
-        stream.write_all(request.as_bytes()).expect("the server takes it");
-        let body = read_body(&mut stream, &mut inbox);
+        let body = pages.read(&cursor, PAGE_EVENTS);
         let page: Tally = Times::new(body, &finder).map(Tally::one).sum();
         assert!(page.events > 0, "the log has more");
         tally += page;
@@ -110,39 +102,10 @@ fn over_pages(port: u16) -> Duration {
     begun.elapsed()
 }
 
-/// Where the next page begins.
-fn cursor_of(page: &[u8]) -> String {
-    let rest = page.strip_prefix(b"{\"cursor\":\"").expect("a page begins so");
-    let end = memchr::memchr(b'"', rest).expect("a text ends");
-    String::from_utf8_lossy(&rest[..end]).into_owned()
-}
-
-/// Reads an answer, and returns its body.
-fn read_body<'a>(stream: &mut TcpStream, inbox: &'a mut Vec<u8>) -> &'a [u8] {
-    inbox.clear();
-    let mut buffer = [0; BUFFER_BYTES];
-    loop {
-        let read = stream.read(&mut buffer).expect("the server answers");
-        assert!(read > 0, "the server goes on");
-        inbox.extend_from_slice(&buffer[..read]);
-        let Some(head) = memmem::find(inbox, b"\r\n\r\n").map(|end| end + 4) else { continue };
-        if inbox.len() >= head + len_of_body(&inbox[..head]) {
-            return &inbox[head..];
-        }
-    }
-}
-
-fn len_of_body(head: &[u8]) -> usize {
-    let head = std::str::from_utf8(head).expect("a head is text");
-    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
-    let (_, rest) = head.split_once("content-length: ").expect("a length is told");
-    rest.lines().next().and_then(|len| len.parse().ok()).expect("a number")
-}
-
 fn all() -> Tally {
     Tally::one(sessions::AT).times(EVENTS)
 }
 
 const EVENTS: u64 = 100_000;
 const EVENTS_OF_A_FRAME: usize = 16;
-const BUFFER_BYTES: usize = 64 * 1024;
+const PAGE_EVENTS: usize = 1_000;

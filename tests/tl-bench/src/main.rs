@@ -7,12 +7,14 @@ mod bare;
 mod bare_http;
 mod busy;
 mod catch_up_transports;
+mod deep_pages;
 mod fan_out;
 mod figures;
 mod http2_streams;
 mod idle;
 mod latency;
 mod machine;
+mod pages;
 mod peers;
 mod plot;
 mod publish;
@@ -48,6 +50,11 @@ const BENCHES: &[Bench] = &[
         name: "catch-up-transports",
         what: "one reader of 100,000 events over each transport, against reading in one process",
         run: catch_up_transports::run,
+    },
+    Bench {
+        name: "deep-pages",
+        what: "page 10,000 of a channel in turns with page 1",
+        run: deep_pages::run,
     },
     Bench {
         name: "fan-out-sse",

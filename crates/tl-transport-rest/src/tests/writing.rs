@@ -47,9 +47,14 @@ async fn the_latest_event_is_a_document() {
 async fn a_merge_patch_changes_what_it_names() {
     let kit = kit();
     assert_eq!(patch(&kit, &[], "{}").await.status, StatusCode::NOT_FOUND);
-    put(&kit, &[], r#"{"a":1.10,"b":{"c":2}}"#).await;
+    put(&kit, &[("ce-type", "order.state")], r#"{"a":1.10,"b":{"c":2}}"#).await;
     assert_eq!(patch(&kit, &[], r#"{"b":{"d":[3]},"x":null}"#).await.status, StatusCode::OK);
-    assert_eq!(kit.get(STATE).await.text(), r#"{"a":1.10,"b":{"c":2,"d":[3]}}"#);
+    let patched = kit.get(STATE).await;
+    assert_eq!(patched.text(), r#"{"a":1.10,"b":{"c":2,"d":[3]}}"#);
+    assert_eq!(patched.header("ce-type"), "order.state", "attributes stay as they are");
+    let renamed = patch(&kit, &[("ce-type", "order.paid")], "{}").await;
+    assert_eq!(renamed.status, StatusCode::OK);
+    assert_eq!(kit.get(STATE).await.header("ce-type"), "order.paid");
     let json = [("content-type", "application/json")];
     let refused = kit.ask(Method::PATCH, STATE, &json, "{}").await;
     assert_eq!(refused.status, StatusCode::UNSUPPORTED_MEDIA_TYPE);
