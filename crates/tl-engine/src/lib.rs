@@ -27,7 +27,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use tl_model::limits::{IDEMPOTENCY_KEYS_MAX, IDEMPOTENCY_WINDOW};
-use tl_model::{Epoch, Offset, Position, Rules};
+use tl_model::{Epoch, Offset, Position, Rule, Rules};
 use tl_store::{BoxFuture, LogStore, Page as StoredPage, Read, ReadError};
 
 pub use environment::{Environment, SystemEnvironment};
@@ -103,11 +103,12 @@ impl Engine {
         options: Options,
     ) -> Self {
         let Options { rules, idempotency_window, idempotency_keys_max } = options;
-        let rules = rules.and(once::retention(idempotency_window));
+        let of_records = once::retention(idempotency_window);
         let keys = Arc::new(Keys::new(idempotency_window, idempotency_keys_max));
         let tail = Arc::new(Tail::new(store.bounds().tail));
         let writer = Writer::start(store.clone(), environment.clone(), tail.clone());
-        let trimmer = tokio::spawn(trim(store.clone(), environment.clone(), rules.clone()));
+        let trimmer = Trimmer { store: store.clone(), rules: rules.clone(), of_records };
+        let trimmer = tokio::spawn(trimmer.run(environment.clone()));
         let lanes = Arc::new(Lanes::new(store.epoch()));
         let shared = Shared {
             store,
@@ -185,16 +186,32 @@ impl Drop for Shared {
     }
 }
 
-/// Lets go of what the rules no longer keep, again and again.
-async fn trim(store: Arc<dyn LogStore>, environment: Arc<dyn Environment>, rules: Rules) {
-    if rules.keep_everything() {
-        return;
-    }
-    loop {
-        tokio::time::sleep(TRIM_INTERVAL).await;
-        if let Err(error) = store.trim(&rules, environment.now_ms()).await {
-            tracing::error!(%error, "what has expired stays for now");
+/// Lets go of what the rules no longer keep.
+struct Trimmer {
+    store: Arc<dyn LogStore>,
+    rules: Rules,
+    /// Of the records of answered requests. Where there are none, a log of which everything is kept
+    /// need not be looked at.
+    of_records: Rule,
+}
+
+impl Trimmer {
+    async fn run(self, environment: Arc<dyn Environment>) {
+        let rules = self.rules.clone().and(self.of_records.clone());
+        loop {
+            tokio::time::sleep(TRIM_INTERVAL).await;
+            if self.rules.keep_everything() && !self.has_records() {
+                continue;
+            }
+            if let Err(error) = self.store.trim(&rules, environment.now_ms()).await {
+                tracing::error!(%error, "what has expired stays for now");
+            }
         }
+    }
+
+    fn has_records(&self) -> bool {
+        let channel = self.of_records.pattern.channel();
+        channel.is_some_and(|channel| self.store.last(&channel).is_some())
     }
 }
 

@@ -112,3 +112,18 @@ async fn a_rule_can_demand_a_key() {
     let with = ask(&engine, "k", "x", events(vec![event("orders.eu", "1")])).await;
     assert!(with.expect("publishes").receipts[0].is_ok());
 }
+
+#[tokio::test(start_paused = true)]
+async fn records_are_trimmed_once_their_keys_are_forgotten() {
+    let store: Arc<dyn LogStore> = Arc::new(MemoryStore::new(epoch()));
+    let options = Options { idempotency_window: Duration::ZERO, ..Options::default() };
+    let engine = Engine::start(store, Arc::new(SystemEnvironment), options);
+    ask(&engine, "k", "x", events(vec![event("a", "1")])).await.expect("publishes");
+    let records = async || read(&engine, &["$sys.idempotency"], After::Earliest).await;
+    assert_eq!(records().await.expect("reads").events.len(), 1);
+    while !records().await.expect("reads").events.is_empty() {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    let kept = read(&engine, &["a"], After::Earliest).await.expect("reads");
+    assert_eq!(kept.events.len(), 1, "what was published stays");
+}
