@@ -7,6 +7,8 @@ use tl_transport::wire::page;
 
 use super::*;
 
+mod packing;
+
 fn kit() -> Kit {
     Kit::new(&[&Rest::default()])
 }

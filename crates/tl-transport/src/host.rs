@@ -1,12 +1,13 @@
 //! Where rooms are mounted: finds the route for a request, or says why there is none.
 
+mod manner;
 mod origin;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::http::header::{ALLOW, HeaderValue};
+use ::http::header::{ACCEPT_ENCODING, ALLOW, HeaderValue};
 use ::http::{Method, StatusCode};
 use axum::Router;
 use axum::body::Body;
@@ -21,8 +22,9 @@ use tl_engine::Engine;
 use tl_model::{Call, Error, ErrorCode};
 
 use crate::http::detached::{self, Detached};
-use crate::http::{Exchange, Request, Response, Room, Served, negotiate, problem_response};
+use crate::http::{Coding, Exchange, Request, Response, Room, Served, negotiate, problem_response};
 
+use manner::{Manner, without_body};
 pub use origin::Origins;
 
 /// Something a room answers.
@@ -137,7 +139,7 @@ impl HttpService {
     }
 
     /// Answers one request. What takes long is left to the caller.
-    pub async fn answer_detached(self, request: Request) -> (Response, Option<Detached>) {
+    pub async fn answer_detached(self, mut request: Request) -> (Response, Option<Detached>) {
         let origin = match self.origins.check(&request) {
             Ok(origin) => origin,
             Err(error) => return (problem_response(&error), None),
@@ -145,20 +147,27 @@ impl HttpService {
         if let Some(preflight) = origin.preflight(&request) {
             return (preflight, None);
         }
+        let manner = Manner::of(&mut request, origin);
+        let is_head = request.method() == Method::HEAD;
+        if is_head {
+            *request.method_mut() = Method::GET;
+        }
         let mut response = match self.router.oneshot(request).await {
             Ok(response) => response,
             Err(infallible) => match infallible {},
         };
-        origin.expose(response.headers_mut());
-        let detached = detached::detach(&mut response).map(|detached| match detached {
-            Detached::Later(later) => Detached::Later(Box::pin(async move {
-                let mut response = later.await;
-                origin.expose(response.headers_mut());
-                response
-            })),
-            stream @ Detached::Stream(_) => stream,
-        });
-        (response, detached)
+        let detached = detached::detach(&mut response);
+        if is_head {
+            let response = detached::attach(response, detached).await;
+            return (without_body(manner.finish(response).await), None);
+        }
+        match detached {
+            Some(Detached::Later(later)) => {
+                let later = async move { manner.finish(later.await).await };
+                (response, Some(Detached::Later(Box::pin(later))))
+            }
+            at_once => (manner.finish(response).await, at_once),
+        }
     }
 }
 
@@ -175,10 +184,10 @@ struct Resource {
 
 impl Resource {
     async fn answer(&self, params: Params, request: Request) -> Response {
-        let is_head = request.method() == Method::HEAD;
         if request.method() == Method::OPTIONS {
             return self.options();
         }
+        let is_packed_well = Coding::of_body(request.headers()).is_ok();
         let result = self.handle(params, request).await;
         let mut response = match result {
             Ok(response) => response,
@@ -187,10 +196,9 @@ impl Resource {
         if response.status() == StatusCode::METHOD_NOT_ALLOWED {
             response.headers_mut().insert(ALLOW, self.allow());
         }
-        if is_head {
-            let detached = detached::detach(&mut response);
-            // The router tells the length of the body, and leaves the body itself out.
-            response = detached::attach(response, detached).await;
+        if response.status() == StatusCode::UNSUPPORTED_MEDIA_TYPE && !is_packed_well {
+            // RFC 9110 §15.5.16
+            response.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static(Coding::TAKEN));
         }
         response
     }
@@ -221,10 +229,7 @@ impl Resource {
 
     /// The route for a request, and the media type it is to answer with.
     fn choose(&self, request: &Request) -> Result<(&Route, Served), Error> {
-        let method = match request.method() {
-            &Method::HEAD => &Method::GET,
-            method => method,
-        };
+        let method = request.method();
         let routes: Vec<_> = self.routes.iter().filter(|it| it.method == *method).collect();
         if routes.is_empty() {
             let detail = format!("{method} is not possible here; `Allow` says what is");

@@ -2,6 +2,7 @@
 
 mod bench;
 mod browser;
+mod content;
 mod crash;
 mod detached;
 mod hostile;

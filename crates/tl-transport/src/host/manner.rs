@@ -1,0 +1,68 @@
+use ::http::header::{CONTENT_LENGTH, ETAG, HeaderValue, IF_MATCH, IF_NONE_MATCH};
+use ::http::{Method, StatusCode};
+use axum::body::Body;
+use http_body::Body as _;
+
+use super::origin::Allowed;
+use crate::http::{Coding, Request, Response, coded, pack, uncoded};
+
+/// How a request is to be answered, whatever room answers it. It is kept while an answer is awaited,
+/// so it is small.
+pub(super) struct Manner {
+    origin: Allowed,
+    coding: Option<Coding>,
+    /// The tags of what the client has, if some of that is packed.
+    packed_tags: Option<Box<str>>,
+}
+
+impl Manner {
+    /// Takes codings off the tags in a request, of which rooms know nothing.
+    pub(super) fn of(request: &mut Request, origin: Allowed) -> Self {
+        let coding = Coding::wanted(request.headers());
+        let is_safe = request.method() == Method::GET || request.method() == Method::HEAD;
+        let headers = request.headers_mut();
+        if let Some(plain) = headers.get(IF_MATCH).and_then(|tags| uncoded(tags, &Coding::ALL)) {
+            headers.insert(IF_MATCH, plain);
+        }
+        // What the client has is unchanged only if it would be packed in the same way today.
+        let taken_off = match (is_safe, &coding) {
+            (true, coding) => coding.as_slice(),
+            (false, _) => &Coding::ALL,
+        };
+        let mut packed_tags = None;
+        if let Some(plain) = headers.get(IF_NONE_MATCH).and_then(|tags| uncoded(tags, taken_off)) {
+            let tags = headers.insert(IF_NONE_MATCH, plain);
+            packed_tags = tags.and_then(|tags| tags.to_str().ok().map(Box::from));
+        }
+        Self { origin, coding, packed_tags }
+    }
+
+    /// Makes an answer what this request gets.
+    pub(super) async fn finish(self, response: Response) -> Response {
+        let mut response = pack(response, self.coding).await;
+        if response.status() == StatusCode::NOT_MODIFIED
+            && let Some(tag) = self.packed_tag(&response)
+        {
+            response.headers_mut().insert(ETAG, tag);
+        }
+        self.origin.expose(response.headers_mut());
+        response
+    }
+
+    /// The tag of what the client has, if that is packed.
+    fn packed_tag(&self, response: &Response) -> Option<HeaderValue> {
+        let tag = coded(response.headers().get(ETAG)?, self.coding?)?;
+        let has = self.packed_tags.as_ref()?.contains(tag.to_str().ok()?);
+        has.then_some(tag)
+    }
+}
+
+/// What `HEAD` is answered instead of what `GET` would be: the same without its body.
+pub(super) fn without_body(mut response: Response) -> Response {
+    let has_body = !matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    if let (true, Some(len)) = (has_body, response.body().size_hint().exact()) {
+        response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(len));
+    }
+    *response.body_mut() = Body::empty();
+    response
+}
