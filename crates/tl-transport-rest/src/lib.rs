@@ -15,6 +15,7 @@
 //! cursor; a poll with `If-None-Match` that finds nothing new is answered 304 without reading the log.
 
 mod event;
+mod form;
 mod page;
 mod polling;
 mod publish;
@@ -23,7 +24,7 @@ use std::time::Duration;
 
 use tl_transport::http::types::Method;
 use tl_transport::model::limits::WAIT_MAX;
-use tl_transport::wire::page::{CLOUDEVENTS_BATCH, JSON, NDJSON};
+use tl_transport::wire::page::{CLOUDEVENTS_BATCH, JSON, NDJSON, PROTOBUF};
 use tl_transport::{Host, Route, Transport};
 
 /// The room.
@@ -43,9 +44,11 @@ impl Transport for Rest {
     fn mount(&self, host: &mut Host) {
         let rest = *self;
         for path in ["/v1/channels/{channel}/events", "/v1/events"] {
-            host.route(Route::new(Method::POST, path, &[], publish::publish));
+            let publish = Route::new(Method::POST, path, &[], publish::publish);
+            host.route(publish.taking(publish::TAKES));
             let read = move |exchange| page::read(exchange, rest);
             host.route(Route::new(Method::GET, path, &[JSON, NDJSON, CLOUDEVENTS_BATCH], read));
+            host.route(Route::new(Method::GET, path, &[PROTOBUF], read));
         }
         host.route(Route::new(Method::GET, "/v1/events/{cursor}", &[], event::read));
     }

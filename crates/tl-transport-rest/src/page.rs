@@ -15,7 +15,7 @@ use tl_transport::model::{
 };
 use tl_transport::protocol::subscription::{Credit, Delivery};
 use tl_transport::reading;
-use tl_transport::wire::page::{CLOUDEVENTS_BATCH, NDJSON, Page};
+use tl_transport::wire::page::{CLOUDEVENTS_BATCH, NDJSON, PROTOBUF, Page};
 
 use crate::Rest;
 use crate::polling::{self, Validator};
@@ -158,6 +158,7 @@ impl Found {
         let body = match asked.served {
             NDJSON => page.write_lines(),
             CLOUDEVENTS_BATCH => page.write_batch(),
+            PROTOBUF => page.write_protobuf(),
             _ => page.write(),
         };
         let mut response = respond(StatusCode::OK, asked.served, body);

@@ -8,6 +8,7 @@ use tl_transport::wire::page;
 use super::*;
 
 mod packing;
+mod protobuf;
 
 fn kit() -> Kit {
     Kit::new(&[&Rest::default()])

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::http::header::{ACCEPT_ENCODING, ALLOW, HeaderValue};
+use ::http::header::{ACCEPT, ACCEPT_ENCODING, ALLOW, HeaderValue};
 use ::http::{Method, StatusCode};
 use axum::Router;
 use axum::body::Body;
@@ -35,6 +35,8 @@ pub struct Route {
     pub path: &'static str,
     /// The media types it can answer with, the preferred first. Empty if it does not matter.
     pub produces: &'static [&'static str],
+    /// The media types of bodies it takes, which whoever sends another one is told.
+    pub takes: &'static [&'static str],
     /// Who answers.
     pub handler: Handler,
 }
@@ -55,7 +57,12 @@ impl Route {
         F: Future<Output = Result<Response, Error>> + Send + 'static,
     {
         let handler: Handler = Arc::new(move |exchange| Box::pin(handler(exchange)));
-        Self { method, path, produces, handler }
+        Self { method, path, produces, takes: &[], handler }
+    }
+
+    /// The same route, which takes bodies of these media types.
+    pub fn taking(self, takes: &'static [&'static str]) -> Self {
+        Self { takes, ..self }
     }
 }
 
@@ -187,6 +194,7 @@ impl Resource {
         if request.method() == Method::OPTIONS {
             return self.options();
         }
+        let method = request.method().clone();
         let is_packed_well = Coding::of_body(request.headers()).is_ok();
         let result = self.handle(params, request).await;
         let mut response = match result {
@@ -196,9 +204,12 @@ impl Resource {
         if response.status() == StatusCode::METHOD_NOT_ALLOWED {
             response.headers_mut().insert(ALLOW, self.allow());
         }
-        if response.status() == StatusCode::UNSUPPORTED_MEDIA_TYPE && !is_packed_well {
-            // RFC 9110 §15.5.16
-            response.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static(Coding::TAKEN));
+        if response.status() == StatusCode::UNSUPPORTED_MEDIA_TYPE {
+            let taken = match is_packed_well {
+                true => self.taken_by(&method).map(|takes| (ACCEPT, takes)),
+                false => Some((ACCEPT_ENCODING, HeaderValue::from_static(Coding::TAKEN))),
+            };
+            response.headers_mut().extend(taken);
         }
         response
     }
@@ -262,6 +273,13 @@ impl Resource {
                 Err(Error::new(ErrorCode::ParameterInvalid, detail))
             }
         }
+    }
+
+    /// The media types that a request of this method may be sent in (RFC 9110 §15.5.16).
+    fn taken_by(&self, method: &Method) -> Option<HeaderValue> {
+        let route = self.routes.iter().find(|route| route.method == *method)?;
+        let is_known = !route.takes.is_empty();
+        is_known.then(|| HeaderValue::from_str(&route.takes.join(", ")).ok())?
     }
 
     fn options(&self) -> Response {
