@@ -1,10 +1,12 @@
 //! `GET /v1/events/{cursor}`: one event by its place.
 
 use tl_transport::http::types::StatusCode;
-use tl_transport::http::types::header::{ACCEPT, CACHE_CONTROL, ETAG, HeaderValue, VARY};
+use tl_transport::http::types::header::{ACCEPT, HeaderValue};
 use tl_transport::http::{Exchange, Response, respond};
 use tl_transport::model::{Error, ErrorCode, Position};
 use tl_transport::wire::{http_binding, json};
+
+use crate::caching::{self, Audience, Freshness};
 
 pub(crate) async fn read(exchange: Exchange) -> Result<Response, Error> {
     exchange.query().finish()?;
@@ -25,12 +27,10 @@ pub(crate) async fn read(exchange: Exchange) -> Result<Response, Error> {
     };
     let tag =
         format!("\"{}{}\"", place.cursor(), if wants_structured { "-structured" } else { "" });
-    let headers = [
-        (CACHE_CONTROL, HeaderValue::from_static("private, no-cache")),
-        (ETAG, HeaderValue::from_str(&tag).unwrap_or(HeaderValue::from_static("\"\""))),
-        (VARY, HeaderValue::from_static("accept")),
-    ];
-    response.headers_mut().extend(headers);
+    let tag = HeaderValue::from_str(&tag).unwrap_or(HeaderValue::from_static("\"\""));
+    let audience = Audience::of(exchange.headers());
+    // What stands in one place of the log stands there for ever.
+    response.headers_mut().extend(caching::headers(Freshness::Immutable, audience, tag));
     Ok(response)
 }
 

@@ -13,7 +13,9 @@
 //!
 //! A page is validated by its `ETag`, which for a page that reached the end of the log is its next
 //! cursor; a poll with `If-None-Match` that finds nothing new is answered 304 without reading the log.
+//! What lies in the past may be cached for ever, as docs/rest.md argues.
 
+mod caching;
 mod event;
 mod form;
 mod page;

@@ -5,9 +5,7 @@ use std::time::Duration;
 
 use tl_transport::engine::{Engine, ReadRequest};
 use tl_transport::http::types::StatusCode;
-use tl_transport::http::types::header::{
-    CACHE_CONTROL, ETAG, HeaderName, HeaderValue, IF_NONE_MATCH, LINK, VARY,
-};
+use tl_transport::http::types::header::{HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH, LINK};
 use tl_transport::http::{Exchange, Response, Served, detached, problem_response, respond};
 use tl_transport::model::limits::{PAGE_EVENTS_DEFAULT, PAGE_EVENTS_MAX};
 use tl_transport::model::{
@@ -18,6 +16,7 @@ use tl_transport::reading;
 use tl_transport::wire::page::{CLOUDEVENTS_BATCH, NDJSON, PROTOBUF, Page};
 
 use crate::Rest;
+use crate::caching::{self, Audience, Freshness};
 use crate::polling::{self, Validator};
 
 /// What a client asks for. It is all that is kept of the request while it waits.
@@ -31,6 +30,7 @@ struct Asked {
     /// The client speaks of waiting in the way of RFC 7240.
     prefers_wait: bool,
     served: Served,
+    audience: Audience,
     path: Box<str>,
     /// The path names the channel.
     is_one_channel: bool,
@@ -46,13 +46,12 @@ struct Found {
 
 pub(crate) async fn read(exchange: Exchange, rest: Rest) -> Result<Response, Error> {
     let asked = Asked::of(&exchange, rest)?;
-    let known = exchange.headers().get(IF_NONE_MATCH);
-    let validator = Validator::parse(known, asked.served);
-    if let Some(place) = validator.as_ref().and_then(Validator::end_of_log)
+    let known = Validator::parse(exchange.headers().get(IF_NONE_MATCH), asked.served);
+    if let Some((known, place)) = known.and_then(|known| Some((known, known.end_of_log()?)))
         && asked.engine.is_unchanged_since(&asked.selection, place)
     {
         return match asked.wait.is_zero() {
-            true => Ok(not_modified(&asked, known)),
+            true => Ok(not_modified(&asked, known, Freshness::Checked)),
             false => Ok(asked.respond_later(place)),
         };
     }
@@ -60,8 +59,8 @@ pub(crate) async fn read(exchange: Exchange, rest: Rest) -> Result<Response, Err
     if found.is_empty() && !asked.wait.is_zero() {
         return Ok(asked.respond_later(found.next));
     }
-    if validator.is_some_and(|known| known == found.validator(asked.served)) {
-        return Ok(not_modified(&asked, known));
+    if let Some(known) = known.filter(|known| *known == found.validator(asked.served)) {
+        return Ok(not_modified(&asked, known, found.freshness(&asked)));
     }
     Ok(found.respond(&asked))
 }
@@ -84,6 +83,7 @@ impl Asked {
             wait,
             prefers_wait: polling::prefers_wait(exchange.headers()),
             served: exchange.served,
+            audience: Audience::of(exchange.headers()),
             path: exchange.request.uri().path().into(),
             is_one_channel: !exchange.param("channel").is_empty(),
         })
@@ -150,6 +150,17 @@ impl Found {
         Validator::new(self.next, self.caught_up, served)
     }
 
+    /// A page behind a cursor that the log goes on after says what stands between two places for ever.
+    /// Where else it begins, or ends, moves; and what is missing in it may be elsewhere.
+    fn freshness(&self, asked: &Asked) -> Freshness {
+        let is_past = !self.caught_up && matches!(asked.after, After::Position(_));
+        match self.is_empty() && !asked.wait.is_zero() {
+            true => Freshness::Once,
+            false if is_past && self.gap.is_none() => Freshness::Immutable,
+            false => Freshness::Checked,
+        }
+    }
+
     fn respond(&self, asked: &Asked) -> Response {
         let events: Vec<_> =
             self.events.iter().map(|(offset, event)| (*offset, event.logged())).collect();
@@ -162,19 +173,12 @@ impl Found {
             _ => page.write(),
         };
         let mut response = respond(StatusCode::OK, asked.served, body);
-        let is_empty_wait = self.is_empty() && !asked.wait.is_zero();
-        let caching = if is_empty_wait { "no-store" } else { "private, no-cache" };
-        let headers = [
-            (CACHE_CONTROL, HeaderValue::from_static(caching)),
-            (ETAG, self.validator(asked.served).header()),
-            (LINK, next_link(asked, next)),
-            (
-                HeaderName::from_static("poll-interval"),
-                polling::interval(&asked.engine, &asked.selection),
-            ),
-            (VARY, HeaderValue::from_static("accept")),
-        ];
-        response.headers_mut().extend(headers);
+        let headers = response.headers_mut();
+        let tag = self.validator(asked.served).header();
+        headers.extend(caching::headers(self.freshness(asked), asked.audience, tag));
+        headers.append(LINK, link(asked, &next.cursor(), "next"));
+        headers.append(LINK, link(asked, &asked.after.to_string(), "self"));
+        put_interval(headers, asked);
         if asked.prefers_wait {
             let applied = HeaderName::from_static("preference-applied");
             response.headers_mut().insert(applied, polling::applied(asked.wait));
@@ -183,31 +187,31 @@ impl Found {
     }
 }
 
-fn not_modified(asked: &Asked, known: Option<&HeaderValue>) -> Response {
+fn not_modified(asked: &Asked, known: Validator, freshness: Freshness) -> Response {
     let mut response = Response::default();
     *response.status_mut() = StatusCode::NOT_MODIFIED;
-    let interval = polling::interval(&asked.engine, &asked.selection);
     let headers = response.headers_mut();
-    headers.insert("poll-interval", interval);
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
-    headers.insert(VARY, HeaderValue::from_static("accept"));
-    if let Some(known) = known {
-        headers.insert(ETAG, known.clone());
-    }
+    headers.extend(caching::headers(freshness, asked.audience, known.header()));
+    put_interval(headers, asked);
     response
 }
 
-/// The address of the next page (RFC 8288): this one's, from where it ends.
-fn next_link(asked: &Asked, next: Position) -> HeaderValue {
+fn put_interval(headers: &mut HeaderMap, asked: &Asked) {
+    let interval = polling::interval(&asked.engine, &asked.selection);
+    headers.insert(HeaderName::from_static("poll-interval"), interval);
+}
+
+/// The address of a page (RFC 8288): this one's, from another place.
+fn link(asked: &Asked, after: &str, relation: &str) -> HeaderValue {
     let Asked { path, events_max, .. } = asked;
-    let mut link = format!("<{path}?after={}&limit={events_max}", next.cursor());
+    let mut link = format!("<{path}?after={after}&limit={events_max}");
     if !asked.is_one_channel {
         for pattern in asked.selection.patterns() {
             link.push_str("&channel=");
             link.push_str(&pattern.as_str().replace('+', "%2B").replace('>', "%3E"));
         }
     }
-    link.push_str(">; rel=\"next\"");
+    link.push_str(&format!(">; rel=\"{relation}\""));
     // Paths, cursors and channel names are legal in any header.
     HeaderValue::from_str(&link).unwrap_or(HeaderValue::from_static(""))
 }

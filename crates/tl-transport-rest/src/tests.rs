@@ -7,6 +7,7 @@ use tl_transport::wire::page;
 
 use super::*;
 
+mod caching;
 mod packing;
 mod protobuf;
 

@@ -2,6 +2,7 @@
 
 mod bench;
 mod browser;
+mod caching;
 mod content;
 mod crash;
 mod detached;
