@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tl_transport::engine::{Engine, ReadRequest};
-use tl_transport::http::types::StatusCode;
 use tl_transport::http::types::header::{HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH, LINK};
-use tl_transport::http::{Exchange, Response, Served, detached, problem_response, respond};
-use tl_transport::model::limits::{PAGE_EVENTS_DEFAULT, PAGE_EVENTS_MAX};
+use tl_transport::http::types::{Method, StatusCode};
+use tl_transport::http::{Exchange, Query, Response, Served, detached, problem_response, respond};
+use tl_transport::model::limits::{LINK_BYTES_MAX, PAGE_EVENTS_DEFAULT, PAGE_EVENTS_MAX};
 use tl_transport::model::{
     After, Call, Error, Gap, LoggedEvent, Offset, Position, Selection, SharedEvent,
 };
@@ -34,6 +34,8 @@ struct Asked {
     path: Box<str>,
     /// The path names the channel.
     is_one_channel: bool,
+    /// An address that came with a request is short enough; one that is made up may not be.
+    link_bytes_max: usize,
 }
 
 /// What it gets.
@@ -44,8 +46,20 @@ struct Found {
     caught_up: bool,
 }
 
+/// `GET`: the address says what is asked for.
 pub(crate) async fn read(exchange: Exchange, rest: Rest) -> Result<Response, Error> {
-    let asked = Asked::of(&exchange, rest)?;
+    let query = exchange.query();
+    answer(&exchange, query, rest).await
+}
+
+/// `QUERY` (RFC 10008): the body says it.
+pub(crate) async fn query(mut exchange: Exchange, rest: Rest) -> Result<Response, Error> {
+    let query = exchange.query_in_body().await?;
+    answer(&exchange, query, rest).await
+}
+
+async fn answer(exchange: &Exchange, query: Query, rest: Rest) -> Result<Response, Error> {
+    let asked = Asked::of(exchange, query, rest)?;
     let known = Validator::parse(exchange.headers().get(IF_NONE_MATCH), asked.served);
     if let Some((known, place)) = known.and_then(|known| Some((known, known.end_of_log()?)))
         && asked.engine.is_unchanged_since(&asked.selection, place)
@@ -66,8 +80,7 @@ pub(crate) async fn read(exchange: Exchange, rest: Rest) -> Result<Response, Err
 }
 
 impl Asked {
-    fn of(exchange: &Exchange, rest: Rest) -> Result<Self, Error> {
-        let mut query = exchange.query();
+    fn of(exchange: &Exchange, mut query: Query, rest: Rest) -> Result<Self, Error> {
         let selection = reading::selection(exchange, &mut query)?;
         let after = reading::after(exchange, &mut query)?;
         let events_max = query.number("limit", 1..=PAGE_EVENTS_MAX as u64)?;
@@ -86,6 +99,10 @@ impl Asked {
             audience: Audience::of(exchange.headers()),
             path: exchange.request.uri().path().into(),
             is_one_channel: !exchange.param("channel").is_empty(),
+            link_bytes_max: match *exchange.request.method() {
+                Method::GET => usize::MAX,
+                _ => LINK_BYTES_MAX,
+            },
         })
     }
 
@@ -176,8 +193,8 @@ impl Found {
         let headers = response.headers_mut();
         let tag = self.validator(asked.served).header();
         headers.extend(caching::headers(self.freshness(asked), asked.audience, tag));
-        headers.append(LINK, link(asked, &next.cursor(), "next"));
-        headers.append(LINK, link(asked, &asked.after.to_string(), "self"));
+        headers.extend(link(asked, &next.cursor(), "next"));
+        headers.extend(link(asked, &asked.after.to_string(), "self"));
         put_interval(headers, asked);
         if asked.prefers_wait {
             let applied = HeaderName::from_static("preference-applied");
@@ -201,17 +218,16 @@ fn put_interval(headers: &mut HeaderMap, asked: &Asked) {
     headers.insert(HeaderName::from_static("poll-interval"), interval);
 }
 
-/// The address of a page (RFC 8288): this one's, from another place.
-fn link(asked: &Asked, after: &str, relation: &str) -> HeaderValue {
+/// The address of a page (RFC 8288): this one's, from another place. None if it is too long.
+fn link(asked: &Asked, after: &str, relation: &str) -> Option<(HeaderName, HeaderValue)> {
     let Asked { path, events_max, .. } = asked;
-    let mut link = format!("<{path}?after={after}&limit={events_max}");
+    let mut address = format!("{path}?after={after}&limit={events_max}");
     if !asked.is_one_channel {
         for pattern in asked.selection.patterns() {
-            link.push_str("&channel=");
-            link.push_str(&pattern.as_str().replace('+', "%2B").replace('>', "%3E"));
+            address.push_str("&channel=");
+            address.push_str(&pattern.as_str().replace('+', "%2B").replace('>', "%3E"));
         }
     }
-    link.push_str(&format!(">; rel=\"{relation}\""));
-    // Paths, cursors and channel names are legal in any header.
-    HeaderValue::from_str(&link).unwrap_or(HeaderValue::from_static(""))
+    let link = HeaderValue::from_str(&format!("<{address}>; rel=\"{relation}\"")).ok()?;
+    (address.len() <= asked.link_bytes_max).then_some((LINK, link))
 }

@@ -10,6 +10,7 @@ use super::*;
 mod caching;
 mod packing;
 mod protobuf;
+mod querying;
 
 fn kit() -> Kit {
     Kit::new(&[&Rest::default()])

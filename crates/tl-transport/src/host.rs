@@ -1,5 +1,6 @@
 //! Where rooms are mounted: finds the route for a request, or says why there is none.
 
+mod added;
 mod manner;
 mod origin;
 
@@ -24,6 +25,7 @@ use tl_model::{Call, Error, ErrorCode};
 use crate::http::detached::{self, Detached};
 use crate::http::{Coding, Exchange, Request, Response, Room, Served, negotiate, problem_response};
 
+use added::Added;
 use manner::{Manner, without_body};
 pub use origin::Origins;
 
@@ -112,7 +114,8 @@ impl Host {
         let (mut router, room) = (Router::new(), Room::default());
         for (path, routes) in paths {
             let (engine, tasks) = (self.engine.clone(), self.tasks.clone());
-            let resource = Arc::new(Resource { routes, engine, tasks, room: room.clone() });
+            let (added, room) = (Added::of(&routes), room.clone());
+            let resource = Arc::new(Resource { routes, added, engine, tasks, room });
             let answer = move |params: Params, request: Request| {
                 let resource = resource.clone();
                 async move { resource.answer(params, request).await }
@@ -154,7 +157,7 @@ impl HttpService {
         if let Some(preflight) = origin.preflight(&request) {
             return (preflight, None);
         }
-        let manner = Manner::of(&mut request, origin);
+        let mut manner = Manner::of(&mut request, origin);
         let is_head = request.method() == Method::HEAD;
         if is_head {
             *request.method_mut() = Method::GET;
@@ -163,6 +166,7 @@ impl HttpService {
             Ok(response) => response,
             Err(infallible) => match infallible {},
         };
+        manner.added = response.extensions_mut().remove().unwrap_or_default();
         let detached = detached::detach(&mut response);
         if is_head {
             let response = detached::attach(response, detached).await;
@@ -184,6 +188,7 @@ type Params = Result<RawPathParams, RawPathParamsRejection>;
 /// All routes of one path.
 struct Resource {
     routes: Vec<Route>,
+    added: Added,
     engine: Engine,
     tasks: TaskTracker,
     room: Room,
@@ -191,9 +196,15 @@ struct Resource {
 
 impl Resource {
     async fn answer(&self, params: Params, request: Request) -> Response {
-        if request.method() == Method::OPTIONS {
-            return self.options();
-        }
+        let mut response = match *request.method() {
+            Method::OPTIONS => self.options(),
+            _ => self.answer_request(params, request).await,
+        };
+        response.extensions_mut().insert(self.added.clone());
+        response
+    }
+
+    async fn answer_request(&self, params: Params, request: Request) -> Response {
         let method = request.method().clone();
         let is_packed_well = Coding::of_body(request.headers()).is_ok();
         let result = self.handle(params, request).await;

@@ -1,8 +1,9 @@
+use ::http::StatusCode;
 use ::http::header::{CONTENT_LENGTH, ETAG, HeaderValue, IF_MATCH, IF_NONE_MATCH};
-use ::http::{Method, StatusCode};
 use axum::body::Body;
 use http_body::Body as _;
 
+use super::added::Added;
 use super::origin::Allowed;
 use crate::http::{Coding, Request, Response, coded, pack, uncoded};
 
@@ -10,6 +11,8 @@ use crate::http::{Coding, Request, Response, coded, pack, uncoded};
 /// so it is small.
 pub(super) struct Manner {
     origin: Allowed,
+    /// What is said with every answer there.
+    pub(super) added: Added,
     coding: Option<Coding>,
     /// The tags of what the client has, if some of that is packed.
     packed_tags: Option<Box<str>>,
@@ -19,7 +22,7 @@ impl Manner {
     /// Takes codings off the tags in a request, of which rooms know nothing.
     pub(super) fn of(request: &mut Request, origin: Allowed) -> Self {
         let coding = Coding::wanted(request.headers());
-        let is_safe = request.method() == Method::GET || request.method() == Method::HEAD;
+        let is_safe = SAFE.contains(&request.method().as_str());
         let headers = request.headers_mut();
         if let Some(plain) = headers.get(IF_MATCH).and_then(|tags| uncoded(tags, &Coding::ALL)) {
             headers.insert(IF_MATCH, plain);
@@ -34,7 +37,7 @@ impl Manner {
             let tags = headers.insert(IF_NONE_MATCH, plain);
             packed_tags = tags.and_then(|tags| tags.to_str().ok().map(Box::from));
         }
-        Self { origin, coding, packed_tags }
+        Self { origin, added: Added::default(), coding, packed_tags }
     }
 
     /// Makes an answer what this request gets.
@@ -45,6 +48,7 @@ impl Manner {
         {
             response.headers_mut().insert(ETAG, tag);
         }
+        self.added.put(response.headers_mut());
         self.origin.expose(response.headers_mut());
         response
     }
@@ -56,6 +60,9 @@ impl Manner {
         has.then_some(tag)
     }
 }
+
+/// The methods that read.
+const SAFE: &[&str] = &["GET", "HEAD", "QUERY"];
 
 /// What `HEAD` is answered instead of what `GET` would be: the same without its body.
 pub(super) fn without_body(mut response: Response) -> Response {

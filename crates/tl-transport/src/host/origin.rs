@@ -82,9 +82,11 @@ impl Allowed {
     }
 }
 
-const METHODS: &str = "GET, HEAD, POST";
+const METHODS: &str = "GET, HEAD, POST, QUERY";
 /// What pages send beyond what they always may. `*` does not cover everything in old browsers.
-const HEADERS: &str = "content-type, if-none-match, last-event-id, prefer, request-timeout, \
+const HEADERS: &str = "content-encoding, content-type, if-none-match, last-event-id, prefer, \
+                       request-timeout, traceparent, \
                        ce-id, ce-source, ce-specversion, ce-subject, ce-time, ce-type";
 /// What pages need to read beyond what they always may.
-const EXPOSED: &str = "etag, link, location, poll-interval, retry-after";
+const EXPOSED: &str =
+    "accept-query, deprecation, etag, link, location, poll-interval, retry-after, sunset";

@@ -1,11 +1,13 @@
 use std::sync::{Mutex, PoisonError};
 
 use ::http::HeaderMap;
+use ::http::header::CONTENT_TYPE;
 use axum::body::Body;
 use bytes::Bytes;
 use tokio_util::task::TaskTracker;
 
 use tl_engine::Engine;
+use tl_model::limits::QUERY_BYTES_MAX;
 use tl_model::{Call, Channel, Error, ErrorCode};
 
 use super::body::{Room, Taken, read_body};
@@ -91,6 +93,18 @@ impl Exchange {
     /// The query parameters.
     pub fn query(&self) -> Query {
         Query::parse(self.request.uri().query().unwrap_or_default())
+    }
+
+    /// The parameters in the body of a `QUERY` (RFC 10008), in place of those in the address.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`body`](Self::body), `media_type_unsupported`, `parameter_invalid`.
+    pub async fn query_in_body(&mut self) -> Result<Query, Error> {
+        self.query().finish()?;
+        let body = self.body(QUERY_BYTES_MAX).await?;
+        let content_type = self.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        Query::read(content_type, &body)
     }
 
     /// Reads the whole body, unpacked. It counts as in memory until this exchange is dropped.
