@@ -3,12 +3,13 @@
 mod added;
 mod manner;
 mod origin;
+mod trace;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::http::header::{ACCEPT, ACCEPT_ENCODING, ALLOW, HeaderValue};
+use ::http::header::{ACCEPT, ACCEPT_ENCODING, ALLOW, HeaderMap, HeaderValue};
 use ::http::{Method, StatusCode};
 use axum::Router;
 use axum::body::Body;
@@ -28,6 +29,7 @@ use crate::http::{Coding, Exchange, Request, Response, Room, Served, negotiate, 
 use added::Added;
 use manner::{Manner, without_body};
 pub use origin::Origins;
+use trace::TraceId;
 
 /// Something a room answers.
 pub struct Route {
@@ -123,7 +125,8 @@ impl Host {
             router = router.route(path, any(answer));
         }
         let router = router.fallback(|| async { problem_response(&not_found()) });
-        HttpService { router, origins: Arc::new(self.origins), tasks: self.tasks }
+        let (origins, engine) = (Arc::new(self.origins), self.engine);
+        HttpService { router, origins, engine, tasks: self.tasks }
     }
 }
 
@@ -132,6 +135,7 @@ impl Host {
 pub struct HttpService {
     router: Router,
     origins: Arc<Origins>,
+    engine: Engine,
     tasks: TaskTracker,
 }
 
@@ -148,16 +152,27 @@ impl HttpService {
         detached::attach(response, detached).await
     }
 
+    /// A refusal of a request that no room gets to see, as clients are told.
+    pub async fn refuse(&self, headers: &HeaderMap, refusal: Response) -> Response {
+        match trace::is_problem(&refusal) {
+            true => trace::put(refusal, TraceId::of(headers), &self.engine).await,
+            false => refusal,
+        }
+    }
+
     /// Answers one request. What takes long is left to the caller.
     pub async fn answer_detached(self, mut request: Request) -> (Response, Option<Detached>) {
         let origin = match self.origins.check(&request) {
             Ok(origin) => origin,
-            Err(error) => return (problem_response(&error), None),
+            Err(error) => {
+                let refusal = problem_response(&error);
+                return (self.refuse(request.headers(), refusal).await, None);
+            }
         };
         if let Some(preflight) = origin.preflight(&request) {
             return (preflight, None);
         }
-        let mut manner = Manner::of(&mut request, origin);
+        let mut manner = Manner::of(&mut request, origin, self.engine);
         let is_head = request.method() == Method::HEAD;
         if is_head {
             *request.method_mut() = Method::GET;

@@ -21,6 +21,7 @@ pub(crate) use coding::Coding;
 pub use exchange::Exchange;
 pub use negotiate::negotiate;
 pub(crate) use pack::pack;
+pub(crate) use problem::Refused;
 pub use problem::{problem_response, status};
 pub use query::Query;
 pub(crate) use tags::{coded, uncoded};

@@ -3,8 +3,11 @@ use ::http::header::{CONTENT_LENGTH, ETAG, HeaderValue, IF_MATCH, IF_NONE_MATCH}
 use axum::body::Body;
 use http_body::Body as _;
 
+use tl_engine::Engine;
+
 use super::added::Added;
 use super::origin::Allowed;
+use super::trace::{self, TraceId};
 use crate::http::{Coding, Request, Response, coded, pack, uncoded};
 
 /// How a request is to be answered, whatever room answers it. It is kept while an answer is awaited,
@@ -14,13 +17,20 @@ pub(super) struct Manner {
     /// What is said with every answer there.
     pub(super) added: Added,
     coding: Option<Coding>,
+    engine: Engine,
+    /// What few requests say.
+    said: Option<Box<Said>>,
+}
+
+struct Said {
+    trace: Option<TraceId>,
     /// The tags of what the client has, if some of that is packed.
     packed_tags: Option<Box<str>>,
 }
 
 impl Manner {
     /// Takes codings off the tags in a request, of which rooms know nothing.
-    pub(super) fn of(request: &mut Request, origin: Allowed) -> Self {
+    pub(super) fn of(request: &mut Request, origin: Allowed, engine: Engine) -> Self {
         let coding = Coding::wanted(request.headers());
         let is_safe = SAFE.contains(&request.method().as_str());
         let headers = request.headers_mut();
@@ -37,11 +47,19 @@ impl Manner {
             let tags = headers.insert(IF_NONE_MATCH, plain);
             packed_tags = tags.and_then(|tags| tags.to_str().ok().map(Box::from));
         }
-        Self { origin, added: Added::default(), coding, packed_tags }
+        let trace = TraceId::of(headers);
+        let is_said = trace.is_some() || packed_tags.is_some();
+        let said = is_said.then(|| Box::new(Said { trace, packed_tags }));
+        Self { origin, added: Added::default(), coding, engine, said }
     }
 
     /// Makes an answer what this request gets.
-    pub(super) async fn finish(self, response: Response) -> Response {
+    pub(super) async fn finish(self, mut response: Response) -> Response {
+        if trace::is_problem(&response) {
+            let trace = self.said.as_ref().and_then(|said| said.trace);
+            // Boxed, as in what is packed.
+            response = Box::pin(trace::put(response, trace, &self.engine)).await;
+        }
         let mut response = pack(response, self.coding).await;
         if response.status() == StatusCode::NOT_MODIFIED
             && let Some(tag) = self.packed_tag(&response)
@@ -56,7 +74,7 @@ impl Manner {
     /// The tag of what the client has, if that is packed.
     fn packed_tag(&self, response: &Response) -> Option<HeaderValue> {
         let tag = coded(response.headers().get(ETAG)?, self.coding?)?;
-        let has = self.packed_tags.as_ref()?.contains(tag.to_str().ok()?);
+        let has = self.said.as_ref()?.packed_tags.as_ref()?.contains(tag.to_str().ok()?);
         has.then_some(tag)
     }
 }
@@ -72,4 +90,15 @@ pub(super) fn without_body(mut response: Response) -> Response {
     }
     *response.body_mut() = Body::empty();
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// It is a part of what every long poll takes that waits.
+    #[test]
+    fn what_is_kept_of_a_request_is_small() {
+        assert!(size_of::<Manner>() <= 5 * size_of::<usize>(), "{}", size_of::<Manner>());
+    }
 }

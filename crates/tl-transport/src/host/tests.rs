@@ -73,6 +73,31 @@ async fn what_cannot_be_is_told_in_one_form() {
 }
 
 #[tokio::test]
+async fn every_error_names_its_trace() {
+    let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let parent = format!("00-{trace}-00f067aa0ba902b7-01");
+    let with_origin = |origin| [("traceparent", parent.as_str()), ("origin", origin)];
+    for (path, headers) in [
+        ("/nowhere", &[("traceparent", parent.as_str())][..]),
+        ("/v1/things/x?y=z", &[("traceparent", parent.as_str())]),
+        ("/v1/things/x", &with_origin("https://evil.example")),
+    ] {
+        let (status, headers, body) = ask(Method::GET, path, headers).await;
+        assert!(status.is_client_error());
+        assert!(body.ends_with(&format!(",\"traceId\":\"{trace}\"}}")), "{body}");
+        assert!(headers.contains(&format!("\"content-length\": \"{}\"", body.len())), "{headers}");
+    }
+    let mut made_up = std::collections::BTreeSet::new();
+    for headers in [&[][..], &[("traceparent", "nonsense")]] {
+        let (_, _, body) = ask(Method::GET, "/nowhere", headers).await;
+        let trace = body.split("\"traceId\":\"").nth(1).expect("a trace").to_owned();
+        assert_eq!(trace.len(), 32 + "\"}".len(), "{body}");
+        made_up.insert(trace);
+    }
+    assert_eq!(made_up.len(), 2, "each request has its own");
+}
+
+#[tokio::test]
 async fn options_says_what_is_possible() {
     let (status, headers, _) = ask(Method::OPTIONS, "/v1/things/x", &[]).await;
     assert_eq!(status, StatusCode::NO_CONTENT);

@@ -62,5 +62,20 @@ async fn answers_are_packed_over_the_network_and_streams_are_not() {
     assert_eq!(read.await, Ok(true), "it is passed on at once, and as it is");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failure_is_logged_with_the_trace_that_the_client_was_told() {
+    let server = start();
+    let url = format!("{}/v1/channels/a/events", server.url());
+    let request = server.client().http().post(url).header("request-timeout", "0");
+    let answer = request.body("late").send().await.expect("an answer");
+    assert_eq!(answer.status(), 504);
+    let problem: serde_json::Value =
+        serde_json::from_slice(&answer.bytes().await.expect("a body")).expect("JSON");
+    let trace = problem["traceId"].as_str().expect("a trace");
+    let log = server.stop();
+    let line = log.lines().find(|line| line.contains(trace)).expect("it is logged");
+    assert!(line.contains("deadline_exceeded"), "{line}");
+}
+
 /// Far less than a heartbeat.
 const PATIENCE: Duration = Duration::from_secs(10);
