@@ -1,6 +1,7 @@
 //! Where rooms are mounted: finds the route for a request, or says why there is none.
 
 mod added;
+mod deprecation;
 mod manner;
 mod origin;
 mod trace;
@@ -27,6 +28,7 @@ use crate::http::detached::{self, Detached};
 use crate::http::{Coding, Exchange, Request, Response, Room, Served, negotiate, problem_response};
 
 use added::Added;
+pub use deprecation::Deprecation;
 use manner::{Manner, without_body};
 pub use origin::Origins;
 use trace::TraceId;
@@ -41,8 +43,11 @@ pub struct Route {
     pub produces: &'static [&'static str],
     /// The media types of bodies it takes, which whoever sends another one is told.
     pub takes: &'static [&'static str],
+    /// Whether, and when, it is going to be taken away.
+    pub deprecation: Option<Deprecation>,
     /// Who answers.
     pub handler: Handler,
+    added: Added,
 }
 
 /// Answers a request.
@@ -61,12 +66,24 @@ impl Route {
         F: Future<Output = Result<Response, Error>> + Send + 'static,
     {
         let handler: Handler = Arc::new(move |exchange| Box::pin(handler(exchange)));
-        Self { method, path, produces, takes: &[], handler }
+        let (takes, added) = (&[][..], Added::default());
+        Self { method, path, produces, takes, deprecation: None, handler, added }
     }
 
     /// The same route, which takes bodies of these media types.
     pub fn taking(self, takes: &'static [&'static str]) -> Self {
         Self { takes, ..self }
+    }
+
+    /// The same route, which tells everybody who uses it that it is going to be taken away.
+    pub fn deprecated(self, deprecation: Deprecation) -> Self {
+        Self { deprecation: Some(deprecation), ..self }
+    }
+
+    /// The media types it takes, as a header says it; `None` if it does not matter.
+    fn taken(&self) -> Option<HeaderValue> {
+        let taken = HeaderValue::from_str(&self.takes.join(", ")).ok();
+        taken.filter(|_| !self.takes.is_empty())
     }
 }
 
@@ -114,9 +131,9 @@ impl Host {
             }
         }
         let (mut router, room) = (Router::new(), Room::default());
-        for (path, routes) in paths {
+        for (path, mut routes) in paths {
             let (engine, tasks) = (self.engine.clone(), self.tasks.clone());
-            let (added, room) = (Added::of(&routes), room.clone());
+            let (added, room) = (Added::put_on(&mut routes), room.clone());
             let resource = Arc::new(Resource { routes, added, engine, tasks, room });
             let answer = move |params: Params, request: Request| {
                 let resource = resource.clone();
@@ -211,28 +228,34 @@ struct Resource {
 
 impl Resource {
     async fn answer(&self, params: Params, request: Request) -> Response {
-        let mut response = match *request.method() {
-            Method::OPTIONS => self.options(),
-            _ => self.answer_request(params, request).await,
+        let (added, mut response) = match (request.method(), self.choose(&request)) {
+            (&Method::OPTIONS, _) => (&self.added, self.options()),
+            (_, Ok((route, served))) => {
+                (&route.added, self.answer_by(route, served, params, request).await)
+            }
+            (_, Err(error)) => (&self.added, self.refuse(&error)),
         };
-        response.extensions_mut().insert(self.added.clone());
+        response.extensions_mut().insert(added.clone());
         response
     }
 
-    async fn answer_request(&self, params: Params, request: Request) -> Response {
-        let method = request.method().clone();
+    async fn answer_by(
+        &self,
+        route: &Route,
+        served: Served,
+        params: Params,
+        request: Request,
+    ) -> Response {
         let is_packed_well = Coding::of_body(request.headers()).is_ok();
-        let result = self.handle(params, request).await;
+        let result = self.handle(route, served, params, request).await;
         let mut response = match result {
             Ok(response) => response,
             Err(error) => problem_response(&error),
         };
-        if response.status() == StatusCode::METHOD_NOT_ALLOWED {
-            response.headers_mut().insert(ALLOW, self.allow());
-        }
         if response.status() == StatusCode::UNSUPPORTED_MEDIA_TYPE {
+            // RFC 9110 §15.5.16
             let taken = match is_packed_well {
-                true => self.taken_by(&method).map(|takes| (ACCEPT, takes)),
+                true => route.taken().map(|taken| (ACCEPT, taken)),
                 false => Some((ACCEPT_ENCODING, HeaderValue::from_static(Coding::TAKEN))),
             };
             response.headers_mut().extend(taken);
@@ -240,13 +263,18 @@ impl Resource {
         response
     }
 
-    async fn handle(&self, params: Params, request: Request) -> Result<Response, Error> {
+    async fn handle(
+        &self,
+        route: &Route,
+        served: Served,
+        params: Params,
+        request: Request,
+    ) -> Result<Response, Error> {
         let params = params.map_err(|_| {
             Error::new(ErrorCode::ParameterInvalid, "the path is not UTF-8 when decoded")
         })?;
         let params = params.iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
         let params = params.collect();
-        let (route, served) = self.choose(&request)?;
         let call = self.call(&request)?;
         let deadline = call.deadline;
         let (engine, tasks) = (self.engine.clone(), self.tasks.clone());
@@ -301,11 +329,13 @@ impl Resource {
         }
     }
 
-    /// The media types that a request of this method may be sent in (RFC 9110 §15.5.16).
-    fn taken_by(&self, method: &Method) -> Option<HeaderValue> {
-        let route = self.routes.iter().find(|route| route.method == *method)?;
-        let is_known = !route.takes.is_empty();
-        is_known.then(|| HeaderValue::from_str(&route.takes.join(", ")).ok())?
+    /// What is answered if no route is found.
+    fn refuse(&self, error: &Error) -> Response {
+        let mut response = problem_response(error);
+        if error.code == ErrorCode::MethodNotAllowed {
+            response.headers_mut().insert(ALLOW, self.allow());
+        }
+        response
     }
 
     fn options(&self) -> Response {

@@ -2,19 +2,21 @@ use std::sync::Arc;
 
 use ::http::header::{HeaderMap, HeaderName, HeaderValue};
 
-use super::Route;
+use super::{Deprecation, Route};
 
-/// Headers that go with every answer of a resource, whatever comes of a request.
+/// Headers that go with every answer of a resource or a route, whatever comes of a request.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Added(Option<Arc<Vec<(HeaderName, HeaderValue)>>>);
 
 impl Added {
-    /// Those of a resource with these routes.
-    pub(super) fn of(routes: &[Route]) -> Self {
-        let query = routes.iter().find(|route| route.method.as_str() == "QUERY");
-        let takes = query.map(|route| HeaderValue::from_str(&route.takes.join(", ")));
-        let name = HeaderName::from_static("accept-query");
-        Self::some(takes.into_iter().flatten().map(|takes| (name.clone(), takes)).collect())
+    /// Gives every route of a resource its own. Returns those for requests that find no route.
+    pub(super) fn put_on(routes: &mut [Route]) -> Self {
+        let of_resource: Vec<_> = accept_query(routes).into_iter().collect();
+        for route in routes {
+            let deprecation = route.deprecation.iter().flat_map(Deprecation::headers);
+            route.added = Self::some(of_resource.iter().cloned().chain(deprecation).collect());
+        }
+        Self::some(of_resource)
     }
 
     fn some(headers: Vec<(HeaderName, HeaderValue)>) -> Self {
@@ -26,4 +28,10 @@ impl Added {
             headers.append(name.clone(), value.clone());
         }
     }
+}
+
+/// What the body of a `QUERY` may be (RFC 10008), where there is one.
+fn accept_query(routes: &[Route]) -> Option<(HeaderName, HeaderValue)> {
+    let route = routes.iter().find(|route| route.method.as_str() == "QUERY")?;
+    Some((HeaderName::from_static("accept-query"), route.taken()?))
 }

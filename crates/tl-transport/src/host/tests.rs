@@ -7,13 +7,17 @@ use tl_store::MemoryStore;
 use super::*;
 use crate::http::respond;
 
-/// Two rooms that share an address.
-fn service() -> HttpService {
+fn host() -> Host {
     let store = MemoryStore::new(Epoch::from_random(1 << 40));
     let environment = Arc::new(SystemEnvironment);
     let engine = Engine::start(Arc::new(store), environment, Options::default());
     let origins = Origins::new(["https://listed.example".to_owned()]);
-    let mut host = Host::new(engine, origins);
+    Host::new(engine, origins)
+}
+
+/// Two rooms that share an address.
+fn service() -> HttpService {
+    let mut host = host();
     let path = "/v1/things/{thing}";
     host.route(Route::new(Method::GET, path, &["application/json"], |exchange| async move {
         exchange.query().finish()?;
@@ -31,12 +35,21 @@ fn service() -> HttpService {
 }
 
 async fn ask(method: Method, path: &str, headers: &[(&str, &str)]) -> (StatusCode, String, String) {
+    ask_of(service(), method, path, headers).await
+}
+
+async fn ask_of(
+    service: HttpService,
+    method: Method,
+    path: &str,
+    headers: &[(&str, &str)],
+) -> (StatusCode, String, String) {
     let mut request = ::http::Request::builder().method(method).uri(path);
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
     let request = request.body(Body::empty()).expect("a request");
-    let response = service().answer(request).await;
+    let response = service.answer(request).await;
     let (parts, body) = response.into_parts();
     let body = to_bytes(body, usize::MAX).await.expect("a body");
     let body = String::from_utf8(body.to_vec()).expect("text");
@@ -95,6 +108,47 @@ async fn every_error_names_its_trace() {
         made_up.insert(trace);
     }
     assert_eq!(made_up.len(), 2, "each request has its own");
+}
+
+#[tokio::test]
+async fn a_deprecated_route_says_so_with_every_answer() {
+    let mut host = host();
+    let route = |method, path, answer: fn() -> Response| {
+        Route::new(method, path, &["text/plain"], move |_| std::future::ready(Ok(answer())))
+    };
+    let old = |answer| {
+        let (since, successor) = (1_688_169_599, "https://throughline.example/v2");
+        let deprecation = Deprecation { since, sunset: Some(1_719_791_999), successor };
+        route(Method::GET, "/old", answer).deprecated(deprecation)
+    };
+    host.route(old(|| respond(StatusCode::OK, "text/plain", b"old".to_vec())));
+    host.route(route(Method::POST, "/old", Response::default));
+    let open = Deprecation { since: 0, sunset: None, successor: "/new" };
+    host.route(
+        route(Method::GET, "/later", || detached::later(async { problem_response(&not_found()) }))
+            .deprecated(open),
+    );
+    let service = host.into_service();
+    for (method, path, told) in [
+        (Method::GET, "/old", true),
+        (Method::HEAD, "/old", true),
+        (Method::POST, "/old", false),
+        (Method::OPTIONS, "/old", false),
+        (Method::GET, "/later", true),
+    ] {
+        let (_, headers, _) = ask_of(service.clone(), method.clone(), path, &[]).await;
+        assert_eq!(headers.contains("\"deprecation\": \"@"), told, "{method} {path}: {headers}");
+        let has_sunset = headers.contains("\"sunset\": \"Sun, 30 Jun 2024 23:59:59 GMT\"");
+        assert_eq!(has_sunset, told && path == "/old", "{method} {path}: {headers}");
+    }
+    let (_, headers, _) = ask_of(service, Method::GET, "/old", &[]).await;
+    for told in [
+        "\"deprecation\": \"@1688169599\"",
+        "\"<https://throughline.example/v2>; rel=\\\"deprecation\\\"\"",
+        "\"<https://throughline.example/v2>; rel=\\\"sunset\\\"\"",
+    ] {
+        assert!(headers.contains(told), "{told} in {headers}");
+    }
 }
 
 #[tokio::test]
