@@ -233,8 +233,12 @@ impl Resource {
             (_, Ok((route, served))) => {
                 (&route.added, self.answer_by(route, served, params, request).await)
             }
-            (_, Err(error)) => (&self.added, self.refuse(&error)),
+            (_, Err(error)) => (&self.added, problem_response(&error)),
         };
+        // A room, too, may refuse a method: for this version of HTTP.
+        if response.status() == StatusCode::METHOD_NOT_ALLOWED {
+            response.headers_mut().insert(ALLOW, self.allow());
+        }
         response.extensions_mut().insert(added.clone());
         response
     }
@@ -327,15 +331,6 @@ impl Resource {
                 Err(Error::new(ErrorCode::ParameterInvalid, detail))
             }
         }
-    }
-
-    /// What is answered if no route is found.
-    fn refuse(&self, error: &Error) -> Response {
-        let mut response = problem_response(error);
-        if error.code == ErrorCode::MethodNotAllowed {
-            response.headers_mut().insert(ALLOW, self.allow());
-        }
-        response
     }
 
     fn options(&self) -> Response {

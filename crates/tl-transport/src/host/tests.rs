@@ -31,6 +31,9 @@ fn service() -> HttpService {
         let has_deadline = exchange.call.deadline.is_some();
         Ok(respond(StatusCode::OK, "text/plain", has_deadline.to_string().into_bytes()))
     }));
+    host.route(Route::new(Method::PUT, path, &[], |_| async {
+        Err(Error::new(ErrorCode::MethodNotAllowed, "not over this version of HTTP"))
+    }));
     host.into_service()
 }
 
@@ -74,9 +77,11 @@ async fn what_cannot_be_is_told_in_one_form() {
     assert_eq!(status, StatusCode::NOT_FOUND);
     assert!(headers.contains("application/problem+json"), "{headers}");
     assert!(body.contains("\"code\":\"not_found\""), "{body}");
-    let (status, headers, _) = ask(Method::DELETE, "/v1/things/x", &[]).await;
-    assert_eq!(status, StatusCode::METHOD_NOT_ALLOWED);
-    assert!(headers.contains("\"allow\": \"GET, HEAD, OPTIONS, POST\""), "{headers}");
+    for method in [Method::DELETE, Method::PUT] {
+        let (status, headers, _) = ask(method, "/v1/things/x", &[]).await;
+        assert_eq!(status, StatusCode::METHOD_NOT_ALLOWED);
+        assert!(headers.contains("\"allow\": \"GET, HEAD, OPTIONS, POST, PUT\""), "{headers}");
+    }
     let (status, _, body) = ask(Method::GET, "/v1/things/x", &[("accept", "image/png")]).await;
     assert_eq!(status, StatusCode::NOT_ACCEPTABLE);
     assert!(body.contains("application/json, text/event-stream"), "{body}");
@@ -155,7 +160,7 @@ async fn a_deprecated_route_says_so_with_every_answer() {
 async fn options_says_what_is_possible() {
     let (status, headers, _) = ask(Method::OPTIONS, "/v1/things/x", &[]).await;
     assert_eq!(status, StatusCode::NO_CONTENT);
-    assert!(headers.contains("GET, HEAD, OPTIONS, POST"), "{headers}");
+    assert!(headers.contains("GET, HEAD, OPTIONS, POST, PUT"), "{headers}");
 }
 
 #[tokio::test]
