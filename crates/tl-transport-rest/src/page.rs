@@ -34,8 +34,8 @@ struct Asked {
     path: Box<str>,
     /// The path names the channel.
     is_one_channel: bool,
-    /// An address that came with a request is short enough; one that is made up may not be.
-    link_bytes_max: usize,
+    /// All of it came in an address, so that another one is short enough, too.
+    is_addressed: bool,
 }
 
 /// What it gets.
@@ -99,10 +99,7 @@ impl Asked {
             audience: Audience::of(exchange.headers()),
             path: exchange.request.uri().path().into(),
             is_one_channel: !exchange.param("channel").is_empty(),
-            link_bytes_max: match *exchange.request.method() {
-                Method::GET => usize::MAX,
-                _ => LINK_BYTES_MAX,
-            },
+            is_addressed: exchange.request.method() == Method::GET,
         })
     }
 
@@ -229,5 +226,5 @@ fn link(asked: &Asked, after: &str, relation: &str) -> Option<(HeaderName, Heade
         }
     }
     let link = HeaderValue::from_str(&format!("<{address}>; rel=\"{relation}\"")).ok()?;
-    (address.len() <= asked.link_bytes_max).then_some((LINK, link))
+    (asked.is_addressed || address.len() <= LINK_BYTES_MAX).then_some((LINK, link))
 }

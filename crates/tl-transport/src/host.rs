@@ -206,8 +206,7 @@ impl HttpService {
         }
         match detached {
             Some(Detached::Later(later)) => {
-                let later = async move { manner.finish(later.await).await };
-                (response, Some(Detached::Later(Box::pin(later))))
+                (response, Some(Detached::Later(Box::pin(manner.finish_later(later)))))
             }
             at_once => (manner.finish(response).await, at_once),
         }

@@ -1,6 +1,8 @@
 use ::http::StatusCode;
 use ::http::header::{CONTENT_LENGTH, ETAG, HeaderValue, IF_MATCH, IF_NONE_MATCH};
 use axum::body::Body;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use http_body::Body as _;
 
 use tl_engine::Engine;
@@ -71,6 +73,15 @@ impl Manner {
         response
     }
 
+    /// The same for an answer that comes later. All that is needed only once it is there has no room
+    /// among what waits.
+    pub(super) fn finish_later(
+        self,
+        later: BoxFuture<'static, Response>,
+    ) -> impl Future<Output = Response> + Send + 'static {
+        later.then(|response| Box::pin(self.finish(response)))
+    }
+
     /// The tag of what the client has, if that is packed.
     fn packed_tag(&self, response: &Response) -> Option<HeaderValue> {
         let tag = coded(response.headers().get(ETAG)?, self.coding?)?;
@@ -96,9 +107,15 @@ pub(super) fn without_body(mut response: Response) -> Response {
 mod tests {
     use super::*;
 
-    /// It is a part of what every long poll takes that waits.
+    /// Every long poll that waits holds one.
     #[test]
-    fn what_is_kept_of_a_request_is_small() {
+    fn what_waits_with_a_long_poll_is_small() {
         assert!(size_of::<Manner>() <= 5 * size_of::<usize>(), "{}", size_of::<Manner>());
+        let waiting = size_of_future(Manner::finish_later);
+        assert!(waiting <= 10 * size_of::<usize>(), "{waiting}");
+    }
+
+    fn size_of_future<F>(_: fn(Manner, BoxFuture<'static, Response>) -> F) -> usize {
+        size_of::<F>()
     }
 }
