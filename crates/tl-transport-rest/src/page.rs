@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tl_transport::engine::{Engine, ReadRequest};
+use tl_transport::http::types::StatusCode;
 use tl_transport::http::types::header::{HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH, LINK};
-use tl_transport::http::types::{Method, StatusCode};
 use tl_transport::http::{Exchange, Query, Response, Served, detached, problem_response, respond};
 use tl_transport::model::limits::{LINK_BYTES_MAX, PAGE_EVENTS_DEFAULT, PAGE_EVENTS_MAX};
 use tl_transport::model::{
@@ -99,7 +99,7 @@ impl Asked {
             audience: Audience::of(exchange.headers()),
             path: exchange.request.uri().path().into(),
             is_one_channel: !exchange.param("channel").is_empty(),
-            is_addressed: exchange.request.method() == Method::GET,
+            is_addressed: exchange.request.method().as_str() != "QUERY",
         })
     }
 

@@ -192,7 +192,9 @@ impl HttpService {
         let mut manner = Manner::of(&mut request, origin, self.engine);
         let is_head = request.method() == Method::HEAD;
         if is_head {
+            // The router leaves out bodies by itself, before they are what they are to be.
             *request.method_mut() = Method::GET;
+            request.extensions_mut().insert(Head);
         }
         let mut response = match self.router.oneshot(request).await {
             Ok(response) => response,
@@ -212,6 +214,10 @@ impl HttpService {
         }
     }
 }
+
+/// That a request is answered as `GET` would be, and is none.
+#[derive(Clone, Copy)]
+struct Head;
 
 /// The segments of a path that vary, unless they are not text.
 type Params = Result<RawPathParams, RawPathParamsRejection>;
@@ -271,8 +277,11 @@ impl Resource {
         route: &Route,
         served: Served,
         params: Params,
-        request: Request,
+        mut request: Request,
     ) -> Result<Response, Error> {
+        if request.extensions_mut().remove::<Head>().is_some() {
+            *request.method_mut() = Method::HEAD;
+        }
         let params = params.map_err(|_| {
             Error::new(ErrorCode::ParameterInvalid, "the path is not UTF-8 when decoded")
         })?;
