@@ -6,11 +6,11 @@ mod coding;
 pub mod detached;
 mod exchange;
 mod negotiate;
-mod pack;
+pub(crate) mod pack;
 mod problem;
 mod query;
 mod tags;
-mod unpack;
+pub(crate) mod unpack;
 mod vary;
 
 use axum::body::Body;

@@ -91,6 +91,32 @@ async fn what_cannot_be_is_told_in_one_form() {
 }
 
 #[tokio::test]
+async fn rooms_see_tags_without_codings() {
+    let mut host = host();
+    for method in [Method::GET, Method::POST] {
+        host.route(Route::new(method, "/tags", &[], |exchange| async move {
+            let tags = [exchange.header("if-match")?, exchange.header("if-none-match")?];
+            let tags = tags.map(Option::unwrap_or_default).join(" | ");
+            Ok(respond(StatusCode::OK, "text/plain", tags.into_bytes()))
+        }));
+    }
+    let service = host.into_service();
+    let headers = [
+        ("if-match", "\"a-br\", \"b\""),
+        ("if-none-match", "W/\"c-gzip\", \"d-zstd\""),
+        ("accept-encoding", "gzip"),
+    ];
+    // What GET is to be compared with is packed in one way.
+    for (method, seen) in [
+        (Method::GET, "\"a\", \"b\" | W/\"c\", \"d-zstd\""),
+        (Method::POST, "\"a\", \"b\" | W/\"c\", \"d\""),
+    ] {
+        let (_, _, body) = ask_of(service.clone(), method, "/tags", &headers).await;
+        assert_eq!(body, seen);
+    }
+}
+
+#[tokio::test]
 async fn every_error_names_its_trace() {
     let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
     let parent = format!("00-{trace}-00f067aa0ba902b7-01");
