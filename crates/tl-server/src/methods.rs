@@ -66,6 +66,10 @@ async fn head_answers_everywhere_what_get_does() {
     for (path, _) in readable {
         let (get, head) = (ask(&service, "GET", path).await, ask(&service, "HEAD", path).await);
         assert_eq!(head.status(), get.status(), "{path}");
+        if get.status() == StatusCode::UPGRADE_REQUIRED {
+            // The reason is another one: no session is opened with HEAD, whatever goes with it.
+            continue;
+        }
         for name in ["content-type", "content-length", "cache-control", "etag", "vary"] {
             assert_eq!(header(&head, name), header(&get, name), "{path}: {name}");
         }
