@@ -57,6 +57,10 @@ pub const PAGE_EVENTS_MAX: usize = 1_000;
 pub const PAGE_EVENTS_DEFAULT: usize = 100;
 /// Data and attributes in one page; a page always holds at least one event.
 pub const PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Parameters in the body of a request: the largest selection, with every byte of it escaped.
+pub const QUERY_BYTES_MAX: usize = 256 * 1024;
+/// Longest address that a client is led to; common clients and proxies refuse longer lines.
+pub const LINK_BYTES_MAX: usize = 4 * 1024;
 /// Longest wait of a long poll: under the 60 s after which common proxies give up.
 pub const WAIT_MAX: Duration = Duration::from_secs(60);
 /// Events a subscription takes from the log or the tail at once: one vectored write's worth.

@@ -209,6 +209,16 @@ pub enum After {
     Position(Position),
 }
 
+impl fmt::Display for After {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Earliest => f.write_str("earliest"),
+            Self::Latest => f.write_str("latest"),
+            Self::Position(position) => f.write_str(&position.cursor()),
+        }
+    }
+}
+
 impl FromStr for After {
     type Err = CursorError;
 

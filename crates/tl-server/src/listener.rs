@@ -255,7 +255,7 @@ impl PeerService {
         mut request: hyper::Request<hyper::body::Incoming>,
     ) -> (Response, Option<Detached>) {
         if let Some(refusal) = malformed::refusal(&request) {
-            return (refusal, None);
+            return (self.service.refuse(request.headers(), refusal).await, None);
         }
         request.extensions_mut().insert(self.peer);
         self.service.answer_detached(request.map(Body::new)).await

@@ -1,25 +1,30 @@
 //! One event as a resource: `GET /v1/events/{cursor}`, and what a channel's state has in common with
 //! it.
 
-use tl_transport::http::types::header::{
-    ACCEPT, CACHE_CONTROL, ETAG, HeaderValue, IF_NONE_MATCH, VARY,
-};
+use tl_transport::http::types::header::{ACCEPT, HeaderValue, IF_NONE_MATCH};
 use tl_transport::http::types::{HeaderMap, StatusCode};
 use tl_transport::http::{Exchange, Response, respond};
 use tl_transport::model::{Error, ErrorCode, LoggedEvent, Position};
 use tl_transport::wire::{http_binding, json};
 
-/// One event by its place.
+use crate::caching::{self, Audience, Freshness};
+
+/// One event by its place. What stands in one place of the log stands there for ever.
 pub(crate) async fn read(exchange: Exchange) -> Result<Response, Error> {
     exchange.query().finish()?;
     let place: Position = exchange.param("cursor").parse().map_err(|_| not_found())?;
     let event = exchange.engine.event_at(&exchange.call, place).await?.ok_or_else(not_found)?;
-    Ok(represent(exchange.headers(), &event, place))
+    Ok(represent(exchange.headers(), &event, place, Freshness::Immutable))
 }
 
 /// The data of an event as body and its attributes as headers, or the whole event if the client asks
 /// for that; nothing if it has it already.
-pub(crate) fn represent(headers: &HeaderMap, event: &LoggedEvent, place: Position) -> Response {
+pub(crate) fn represent(
+    headers: &HeaderMap,
+    event: &LoggedEvent,
+    place: Position,
+    freshness: Freshness,
+) -> Response {
     let wants_structured = headers
         .get_all(ACCEPT)
         .iter()
@@ -34,12 +39,7 @@ pub(crate) fn represent(headers: &HeaderMap, event: &LoggedEvent, place: Positio
             response
         }
     };
-    let headers = [
-        (CACHE_CONTROL, HeaderValue::from_static("private, no-cache")),
-        (ETAG, tag),
-        (VARY, HeaderValue::from_static("accept")),
-    ];
-    response.headers_mut().extend(headers);
+    response.headers_mut().extend(caching::headers(freshness, Audience::of(headers), tag));
     response
 }
 

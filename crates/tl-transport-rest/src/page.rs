@@ -5,19 +5,20 @@ use std::time::Duration;
 
 use tl_transport::engine::{Engine, ReadRequest};
 use tl_transport::http::types::StatusCode;
-use tl_transport::http::types::header::{
-    CACHE_CONTROL, ETAG, HeaderName, HeaderValue, IF_NONE_MATCH, LINK, VARY,
-};
+use tl_transport::http::types::header::{HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH, LINK};
 use tl_transport::http::{Exchange, Query, Response, Served, detached, problem_response, respond};
-use tl_transport::model::limits::{PAGE_BYTES_MAX, PAGE_EVENTS_DEFAULT, PAGE_EVENTS_MAX};
+use tl_transport::model::limits::{
+    LINK_BYTES_MAX, PAGE_BYTES_MAX, PAGE_EVENTS_DEFAULT, PAGE_EVENTS_MAX,
+};
 use tl_transport::model::{
     After, Call, Error, Gap, LoggedEvent, Offset, Position, Selection, SharedEvent,
 };
 use tl_transport::protocol::subscription::{Credit, Delivery};
 use tl_transport::reading;
-use tl_transport::wire::page::{CLOUDEVENTS_BATCH, NDJSON, Page};
+use tl_transport::wire::page::{CLOUDEVENTS_BATCH, NDJSON, PROTOBUF, Page};
 
 use crate::Rest;
+use crate::caching::{self, Audience, Freshness};
 use crate::polling::{self, Validator};
 
 /// What a client asks for. It is all that is kept of the request while it waits.
@@ -31,11 +32,14 @@ struct Asked {
     /// The client speaks of waiting in the way of RFC 7240.
     prefers_wait: bool,
     served: Served,
+    audience: Audience,
     /// Only events that are the state of their channel.
     only_documents: bool,
     path: Box<str>,
     /// The path names the channel.
     is_one_channel: bool,
+    /// All of it came in an address, so that another one is short enough, too.
+    is_addressed: bool,
 }
 
 /// What it gets.
@@ -46,28 +50,33 @@ struct Found {
     caught_up: bool,
 }
 
-/// A page of the log.
+/// `GET`: the address says what is asked for.
 pub(crate) async fn read(exchange: Exchange, rest: Rest) -> Result<Response, Error> {
-    let mut query = exchange.query();
-    let wait = polling::wait(&exchange, &mut query, rest.wait_max)?;
-    let asked = Asked::of(&exchange, query, wait, false)?;
-    answer(exchange, asked).await
+    let query = exchange.query();
+    answer(&exchange, query, Some(rest)).await
 }
 
 /// A page of the documents of channels. Going on from its end tells every change.
 pub(crate) async fn documents(exchange: Exchange) -> Result<Response, Error> {
-    let asked = Asked::of(&exchange, exchange.query(), Duration::ZERO, true)?;
-    answer(exchange, asked).await
+    let query = exchange.query();
+    answer(&exchange, query, None).await
 }
 
-async fn answer(exchange: Exchange, asked: Asked) -> Result<Response, Error> {
-    let known = exchange.headers().get(IF_NONE_MATCH);
-    let validator = Validator::parse(known, asked.served);
-    if let Some(place) = validator.as_ref().and_then(Validator::end_of_log)
+/// `QUERY` (RFC 10008): the body says it.
+pub(crate) async fn query(mut exchange: Exchange, rest: Rest) -> Result<Response, Error> {
+    let query = exchange.query_in_body().await?;
+    answer(&exchange, query, Some(rest)).await
+}
+
+/// Documents are not waited for: `rest` is how events are.
+async fn answer(exchange: &Exchange, query: Query, rest: Option<Rest>) -> Result<Response, Error> {
+    let asked = Asked::of(exchange, query, rest)?;
+    let known = Validator::parse(exchange.headers().get(IF_NONE_MATCH), asked.served);
+    if let Some((known, place)) = known.and_then(|known| Some((known, known.end_of_log()?)))
         && asked.engine.is_unchanged_since(&asked.selection, place)
     {
         return match asked.wait.is_zero() {
-            true => Ok(not_modified(&asked, known)),
+            true => Ok(not_modified(&asked, known, Freshness::Checked)),
             false => Ok(asked.respond_later(place)),
         };
     }
@@ -78,23 +87,22 @@ async fn answer(exchange: Exchange, asked: Asked) -> Result<Response, Error> {
     if found.is_empty() && !asked.wait.is_zero() {
         return Ok(asked.respond_later(found.next));
     }
-    if validator.is_some_and(|known| known == found.validator(asked.served)) {
-        return Ok(not_modified(&asked, known));
+    if let Some(known) = known.filter(|known| *known == found.validator(asked.served)) {
+        return Ok(not_modified(&asked, known, found.freshness(&asked)));
     }
     Ok(found.respond(&asked))
 }
 
 impl Asked {
-    fn of(
-        exchange: &Exchange,
-        mut query: Query,
-        wait: Duration,
-        only_documents: bool,
-    ) -> Result<Self, Error> {
+    fn of(exchange: &Exchange, mut query: Query, rest: Option<Rest>) -> Result<Self, Error> {
         let selection = reading::selection(exchange, &mut query)?;
         let after = reading::after(exchange, &mut query)?;
         let events_max = query.number("limit", 1..=PAGE_EVENTS_MAX as u64)?;
         let events_max = events_max.map_or(PAGE_EVENTS_DEFAULT, |limit| limit as usize);
+        let wait = match rest {
+            Some(rest) => polling::wait(exchange, &mut query, rest.wait_max)?,
+            None => Duration::ZERO,
+        };
         query.finish()?;
         Ok(Self {
             engine: exchange.engine.clone(),
@@ -105,9 +113,11 @@ impl Asked {
             wait,
             prefers_wait: polling::prefers_wait(exchange.headers()),
             served: exchange.served,
-            only_documents,
+            audience: Audience::of(exchange.headers()),
+            only_documents: rest.is_none(),
             path: exchange.request.uri().path().into(),
             is_one_channel: !exchange.param("channel").is_empty(),
+            is_addressed: exchange.request.method().as_str() != "QUERY",
         })
     }
 
@@ -118,10 +128,6 @@ impl Asked {
             found.map_or_else(|error| problem_response(&error), |found| found.respond(&self))
         })
     }
-}
-
-fn share(event: LoggedEvent) -> (Offset, Arc<SharedEvent>) {
-    (event.offset, Arc::new(SharedEvent::new(event)))
 }
 
 async fn at_once(asked: &Asked) -> Result<Found, Error> {
@@ -137,10 +143,10 @@ async fn at_once(asked: &Asked) -> Result<Found, Error> {
 /// many events all but one are passed over.
 async fn documents_at_once(asked: &Asked) -> Result<Found, Error> {
     let Asked { engine, call, selection, events_max, .. } = asked;
-    let begin = match asked.after {
-        After::Position(place) => place,
+    let (begin, is_going_on) = match asked.after {
+        After::Position(place) => (place, true),
         After::Earliest | After::Latest => {
-            Position { epoch: engine.epoch(), offset: Offset::START }
+            (Position { epoch: engine.epoch(), offset: Offset::START }, false)
         }
     };
     let mut found = Found { gap: None, events: Vec::new(), next: begin, caught_up: false };
@@ -150,7 +156,6 @@ async fn documents_at_once(asked: &Asked) -> Result<Found, Error> {
             ReadRequest { selection: selection.clone(), after, events_max: PAGE_EVENTS_MAX };
         let page = engine.read(call, request).await?;
         // Whoever begins misses nothing; whoever goes on may have missed that something was deleted.
-        let is_going_on = matches!(asked.after, After::Position(_));
         found.gap = found.gap.or(page.gap.filter(|_| is_going_on));
         let mut documents = page.events.into_iter().filter(|event| engine.is_current(event));
         let taken: Vec<_> = documents.by_ref().take(events_max - found.events.len()).collect();
@@ -166,6 +171,10 @@ async fn documents_at_once(asked: &Asked) -> Result<Found, Error> {
         after = After::Position(page.next);
     }
     Ok(found)
+}
+
+fn share(event: LoggedEvent) -> (Offset, Arc<SharedEvent>) {
+    (event.offset, Arc::new(SharedEvent::new(event)))
 }
 
 /// Waits until something comes behind a place, the time is up, or the server is about to stop.
@@ -210,6 +219,19 @@ impl Found {
         Validator::new(self.next, self.caught_up, served)
     }
 
+    /// A page behind a cursor that the log goes on after says what stands between two places for ever.
+    /// Where else it begins, or ends, moves; and what is missing in it may be elsewhere.
+    fn freshness(&self, asked: &Asked) -> Freshness {
+        let is_past = !self.caught_up && matches!(asked.after, After::Position(_));
+        // What is a document today is the past of one tomorrow.
+        let is_past = is_past && !asked.only_documents;
+        match self.is_empty() && !asked.wait.is_zero() {
+            true => Freshness::Once,
+            false if is_past && self.gap.is_none() => Freshness::Immutable,
+            false => Freshness::Checked,
+        }
+    }
+
     fn respond(&self, asked: &Asked) -> Response {
         let events: Vec<_> =
             self.events.iter().map(|(offset, event)| (*offset, event.logged())).collect();
@@ -218,22 +240,16 @@ impl Found {
         let body = match asked.served {
             NDJSON => page.write_lines(),
             CLOUDEVENTS_BATCH => page.write_batch(),
+            PROTOBUF => page.write_protobuf(),
             _ => page.write(),
         };
         let mut response = respond(StatusCode::OK, asked.served, body);
-        let is_empty_wait = self.is_empty() && !asked.wait.is_zero();
-        let caching = if is_empty_wait { "no-store" } else { "private, no-cache" };
-        let headers = [
-            (CACHE_CONTROL, HeaderValue::from_static(caching)),
-            (ETAG, self.validator(asked.served).header()),
-            (LINK, next_link(asked, next)),
-            (
-                HeaderName::from_static("poll-interval"),
-                polling::interval(&asked.engine, &asked.selection),
-            ),
-            (VARY, HeaderValue::from_static("accept")),
-        ];
-        response.headers_mut().extend(headers);
+        let headers = response.headers_mut();
+        let tag = self.validator(asked.served).header();
+        headers.extend(caching::headers(self.freshness(asked), asked.audience, tag));
+        headers.extend(link(asked, &next.cursor(), "next"));
+        headers.extend(link(asked, &asked.after.to_string(), "self"));
+        put_interval(headers, asked);
         if asked.prefers_wait {
             let applied = HeaderName::from_static("preference-applied");
             response.headers_mut().insert(applied, polling::applied(asked.wait));
@@ -242,33 +258,32 @@ impl Found {
     }
 }
 
-fn not_modified(asked: &Asked, known: Option<&HeaderValue>) -> Response {
+fn not_modified(asked: &Asked, known: Validator, freshness: Freshness) -> Response {
     let mut response = Response::default();
     *response.status_mut() = StatusCode::NOT_MODIFIED;
-    let interval = polling::interval(&asked.engine, &asked.selection);
     let headers = response.headers_mut();
-    headers.insert("poll-interval", interval);
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
-    headers.insert(VARY, HeaderValue::from_static("accept"));
-    if let Some(known) = known {
-        headers.insert(ETAG, known.clone());
-    }
+    headers.extend(caching::headers(freshness, asked.audience, known.header()));
+    put_interval(headers, asked);
     response
 }
 
-/// The address of the next page (RFC 8288): this one's, from where it ends.
-fn next_link(asked: &Asked, next: Position) -> HeaderValue {
+fn put_interval(headers: &mut HeaderMap, asked: &Asked) {
+    let interval = polling::interval(&asked.engine, &asked.selection);
+    headers.insert(HeaderName::from_static("poll-interval"), interval);
+}
+
+/// The address of a page (RFC 8288): this one's, from another place. None if it is too long.
+fn link(asked: &Asked, after: &str, relation: &str) -> Option<(HeaderName, HeaderValue)> {
     let Asked { path, events_max, .. } = asked;
-    let mut link = format!("<{path}?after={}&limit={events_max}", next.cursor());
+    let mut address = format!("{path}?after={after}&limit={events_max}");
     if !asked.is_one_channel {
         for pattern in asked.selection.patterns() {
-            link.push_str("&channel=");
-            link.push_str(&pattern.as_str().replace('+', "%2B").replace('>', "%3E"));
+            address.push_str("&channel=");
+            address.push_str(&pattern.as_str().replace('+', "%2B").replace('>', "%3E"));
         }
     }
-    link.push_str(">; rel=\"next\"");
-    // Paths, cursors and channel names are legal in any header.
-    HeaderValue::from_str(&link).unwrap_or(HeaderValue::from_static(""))
+    let link = HeaderValue::from_str(&format!("<{address}>; rel=\"{relation}\"")).ok()?;
+    (asked.is_addressed || address.len() <= LINK_BYTES_MAX).then_some((LINK, link))
 }
 
 /// Reads of the log for one page of documents.

@@ -7,7 +7,7 @@ use tl_transport::http::types::HeaderMap;
 use tl_transport::http::types::header::HeaderValue;
 use tl_transport::http::{Exchange, Query, Served};
 use tl_transport::model::{Error, ErrorCode, Position, Selection};
-use tl_transport::wire::page::{CLOUDEVENTS_BATCH, NDJSON};
+use tl_transport::wire::page::{CLOUDEVENTS_BATCH, NDJSON, PROTOBUF};
 
 /// How long the client wants to wait: the parameter `wait`, or `Prefer: wait` (RFC 7240 §4.3), in
 /// seconds. Longer than the server allows is cut.
@@ -96,6 +96,7 @@ fn suffix(served: Served) -> &'static str {
     match served {
         NDJSON => "-lines",
         CLOUDEVENTS_BATCH => "-batch",
+        PROTOBUF => "-protobuf",
         _ => "",
     }
 }
@@ -127,7 +128,7 @@ mod tests {
     #[test]
     fn a_tag_leads_back_to_what_it_validates() {
         let next = Position { epoch: Epoch::from_random(16), offset: Offset::new(5) };
-        for served in [JSON, NDJSON, CLOUDEVENTS_BATCH] {
+        for served in [JSON, NDJSON, CLOUDEVENTS_BATCH, PROTOBUF] {
             for caught_up in [true, false] {
                 let validator = Validator::new(next, caught_up, served);
                 let header = validator.header();

@@ -4,29 +4,44 @@ use tl_transport::EngineStamp;
 use tl_transport::engine::{Answer, Publish, Receipt};
 use tl_transport::http::types::header::{CONTENT_TYPE, HeaderValue, LOCATION};
 use tl_transport::http::types::{HeaderMap, StatusCode};
-use tl_transport::http::{Exchange, Response, respond, status};
+use tl_transport::http::{Exchange, Response, Served, respond, status};
 use tl_transport::model::limits::BATCH_BYTES_MAX;
-use tl_transport::model::{Channel, Error, ErrorCode, NewEvent, content_type};
+use tl_transport::model::{
+    Channel, Error, ErrorCode, Form, IdempotencyKey, NewEvent, content_type,
+};
+use tl_transport::protocol::frame::LastSeen;
 use tl_transport::wire::draft::Draft;
-use tl_transport::wire::page::{CLOUDEVENTS_BATCH, JSON, NDJSON};
+use tl_transport::wire::page::{CLOUDEVENTS_BATCH, JSON, NDJSON, PROTOBUF};
 use tl_transport::wire::{batch, fingerprint, http_binding, json, problem, receipts};
 
 use crate::event::CLOUDEVENT;
-use crate::write;
+use crate::{form, write};
 
 /// What a body holds.
-struct Body {
-    is_batch: bool,
-    drafts: Vec<Result<Draft, Error>>,
+pub(crate) struct Body {
+    pub(crate) is_batch: bool,
+    /// What the body itself says of this, as the query may, too.
+    pub(crate) atomic: bool,
+    pub(crate) ephemeral: bool,
+    pub(crate) conditions: Vec<LastSeen>,
+    pub(crate) key: Option<IdempotencyKey>,
+    pub(crate) drafts: Vec<Result<Draft, Error>>,
 }
 
 impl Body {
     fn one(draft: Result<Draft, Error>) -> Self {
-        Self { is_batch: false, drafts: vec![draft] }
+        Self { is_batch: false, ..Self::many(vec![draft]) }
     }
 
-    fn many(drafts: Vec<Result<Draft, Error>>) -> Self {
-        Self { is_batch: true, drafts }
+    pub(crate) fn many(drafts: Vec<Result<Draft, Error>>) -> Self {
+        Self {
+            is_batch: true,
+            atomic: false,
+            ephemeral: false,
+            conditions: Vec::new(),
+            key: None,
+            drafts,
+        }
     }
 }
 
@@ -39,24 +54,29 @@ pub(crate) async fn publish(mut exchange: Exchange) -> Result<Response, Error> {
         _ => Some(exchange.channel()?),
     };
     let bytes = exchange.body(BATCH_BYTES_MAX).await?;
-    let Body { is_batch, drafts } = read(exchange.headers(), bytes)?;
+    let body = read(exchange.headers(), bytes)?;
+    let (atomic, ephemeral) = (atomic || body.atomic, ephemeral || body.ephemeral);
+    let Body { is_batch, conditions, key, drafts, .. } = body;
     if drafts.is_empty() {
         return Err(Error::new(ErrorCode::EventInvalid, "the batch is empty"));
     }
-    let once = write::once(&exchange, || {
+    let once = write::once(&exchange, key, || {
         let addressed = channel.as_ref().map_or("", Channel::as_str);
         fingerprint::of_publish(addressed, atomic, drafts.iter().map(Result::as_ref))
     })?;
     let event = |draft: Result<Draft, Error>| new_event(&exchange, channel.as_ref(), &draft?);
     let events = drafts.into_iter().map(event).collect();
-    let publish = Publish { events, atomic, ephemeral, ..Publish::default() };
+    let condition = |seen: LastSeen| exchange.engine.last_is(&seen.channel, seen.at);
+    let conditions = conditions.into_iter().map(condition).collect::<Result<_, _>>()?;
+    let publish = Publish { events, atomic, ephemeral, conditions };
+    let form = form::wanted(exchange.headers());
     let answer = write::publish(&exchange, channel.as_ref(), once.as_ref(), publish).await?;
     let Answer { receipts: mut results, is_replayed } = answer;
     let mut response = match results.pop() {
-        Some(result) if !is_batch => created(&result?),
+        Some(result) if !is_batch => created(form, &result?),
         last => {
             results.extend(last);
-            answer_batch(&results, atomic)
+            answer_batch(form, &results, atomic)
         }
     };
     write::mark_replayed(&mut response, is_replayed);
@@ -77,9 +97,13 @@ fn read(headers: &HeaderMap, body: tl_transport::Bytes) -> Result<Body, Error> {
     if is(NDJSON) {
         return Ok(Body::many(batch::read_lines(&body)?));
     }
+    if form::is_publish(essence, headers) {
+        return form::read_publish(&body);
+    }
     if essence.starts_with("application/cloudevents") {
-        let detail =
-            format!("send {CLOUDEVENT}, {CLOUDEVENTS_BATCH}, {NDJSON}, or the data itself");
+        let detail = format!(
+            "send {CLOUDEVENT}, {CLOUDEVENTS_BATCH}, {NDJSON}, {PROTOBUF}, or the data itself"
+        );
         return Err(Error::new(ErrorCode::MediaTypeUnsupported, detail));
     }
     let draft = http_binding::read(headers, body);
@@ -127,12 +151,12 @@ fn new_event(
 }
 
 /// 201 with the event's address; 202 if it was passed on without being logged.
-fn created(receipt: &Receipt) -> Response {
+fn created((form, served): (Form, Served), receipt: &Receipt) -> Response {
     let status = match receipt.at {
         Some(_) => StatusCode::CREATED,
         None => StatusCode::ACCEPTED,
     };
-    let mut response = respond(status, JSON, receipts::one(receipt));
+    let mut response = respond(status, served, receipts::one(form, receipt));
     if let Some(at) = receipt.at {
         let location = HeaderValue::from_str(&format!("/v1/events/{}", at.cursor()));
         response.headers_mut().extend(location.map(|location| (LOCATION, location)));
@@ -142,7 +166,11 @@ fn created(receipt: &Receipt) -> Response {
 
 /// 200 with an answer for each event; for an atomic batch that was refused, the first problem with
 /// all answers in it.
-fn answer_batch(results: &[Result<Receipt, Error>], atomic: bool) -> Response {
+fn answer_batch(
+    (form, served): (Form, Served),
+    results: &[Result<Receipt, Error>],
+    atomic: bool,
+) -> Response {
     let refused = results.iter().find_map(|result| result.as_ref().err());
     match refused {
         Some(error) if atomic => {
@@ -150,10 +178,13 @@ fn answer_batch(results: &[Result<Receipt, Error>], atomic: bool) -> Response {
             let body = problem::write_batch(error, status.as_u16(), results);
             respond(status, problem::CONTENT_TYPE, body)
         }
-        _ => respond(StatusCode::OK, JSON, receipts::many(results)),
+        _ => respond(StatusCode::OK, served, receipts::many(form, results)),
     }
 }
 
 fn invalid(error: &impl std::fmt::Display) -> Error {
     Error::new(ErrorCode::EventInvalid, error.to_string())
 }
+
+/// What a body may be; whatever else it is, it is the data of an event.
+pub(crate) const TAKES: &[&str] = &[CLOUDEVENT, CLOUDEVENTS_BATCH, NDJSON, PROTOBUF, "*/*"];

@@ -14,11 +14,11 @@ use tl_transport::model::{
 };
 use tl_transport::protocol::admit::Condition;
 use tl_transport::wire::draft::{Draft, ExtensionValue};
-use tl_transport::wire::page::JSON;
 use tl_transport::wire::{fingerprint, http_binding, merge_patch, receipts};
 
+use crate::caching::Freshness;
 use crate::event::{represent, tag};
-use crate::write;
+use crate::{form, write};
 
 /// `GET`: the document.
 pub(crate) async fn read(exchange: Exchange) -> Result<Response, Error> {
@@ -27,7 +27,7 @@ pub(crate) async fn read(exchange: Exchange) -> Result<Response, Error> {
     let state = exchange.engine.state(&exchange.call, &channel).await?;
     let event = document(&channel, state)?;
     let place = Position { epoch: exchange.engine.epoch(), offset: event.offset };
-    Ok(represent(exchange.headers(), &event, place))
+    Ok(represent(exchange.headers(), &event, place, Freshness::Checked))
 }
 
 /// `PUT`: another document in its place.
@@ -49,7 +49,7 @@ pub(crate) async fn replace(mut exchange: Exchange) -> Result<Response, Error> {
         None => false,
     };
     let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
-    changed(status, answer)
+    changed(&exchange, status, answer)
 }
 
 /// `PATCH`: the document, changed by a merge patch. Whoever changes it meanwhile goes first.
@@ -98,7 +98,7 @@ async fn change(
     next: impl Fn(&LoggedEvent) -> Result<Draft, Error>,
 ) -> Result<Response, Error> {
     if let Some(answer) = write::answered(exchange, once.as_ref()).await? {
-        return changed(StatusCode::OK, answer);
+        return changed(exchange, StatusCode::OK, answer);
     }
     let names = |header| exchange.headers().contains_key(header);
     let has_condition = names(IF_MATCH) || names(IF_NONE_MATCH);
@@ -110,7 +110,7 @@ async fn change(
         let seen = Condition { channel: channel.clone(), last: event.offset };
         let publish = publish(exchange, channel, &next(&event)?, may_be_any.then_some(seen))?;
         let answer = write::publish(exchange, Some(channel), once.as_ref(), publish).await;
-        match answer.and_then(|answer| changed(StatusCode::OK, answer)) {
+        match answer.and_then(|answer| changed(exchange, StatusCode::OK, answer)) {
             Err(error) if error.code == ErrorCode::ConditionFailed && !has_condition => {}
             answered => return answered,
         }
@@ -141,11 +141,12 @@ fn no_patch() -> Response {
 }
 
 /// The answer to a change: its receipt, and the new document's tag.
-fn changed(status: StatusCode, answer: Answer) -> Result<Response, Error> {
+fn changed(exchange: &Exchange, status: StatusCode, answer: Answer) -> Result<Response, Error> {
     let Answer { mut receipts, is_replayed } = answer;
+    let (form, served) = form::wanted(exchange.headers());
     let internal = || Error::new(ErrorCode::Internal, "the change was not answered");
     let receipt = receipts.pop().ok_or_else(internal)??;
-    let mut response = respond(status, JSON, receipts::one(&receipt));
+    let mut response = respond(status, served, receipts::one(form, &receipt));
     if let Some(place) = receipt.at {
         response.headers_mut().insert(ETAG, tag(place, ""));
     }
@@ -205,7 +206,7 @@ fn once(
         let publish = fingerprint::of_publish(channel.as_str(), false, [Ok(draft)].into_iter());
         Fingerprint::of([method.as_bytes(), &publish.bytes()])
     };
-    write::once(exchange, asked)
+    write::once(exchange, None, asked)
 }
 
 fn invalid(error: &impl std::fmt::Display) -> Error {

@@ -7,6 +7,11 @@ use tl_transport::wire::page;
 
 use super::*;
 
+mod caching;
+mod packing;
+mod protobuf;
+mod querying;
+
 fn kit() -> Kit {
     Kit::new(&[&Rest::default()])
 }

@@ -44,19 +44,24 @@ pub(crate) async fn answered(
     Ok(receipts.map(|receipts| Answer { receipts, is_replayed: true }))
 }
 
-/// The request's idempotency key, and what it asks for. The fingerprint is made only if there is a
-/// key.
+/// The request's idempotency key, or the one that its body names, and what it asks for. The
+/// fingerprint is made only if there is a key.
 pub(crate) fn once(
     exchange: &Exchange,
+    in_body: Option<IdempotencyKey>,
     fingerprint: impl FnOnce() -> Fingerprint,
 ) -> Result<Option<Once>, Error> {
-    let Some(text) = exchange.header(IDEMPOTENCY_KEY)? else { return Ok(None) };
-    let key = parse_key(text).ok_or_else(|| {
-        let detail = "`Idempotency-Key` is 1 to 255 visible ASCII characters, with or without \
-                      quotes; a random UUID is a good one";
-        Error::new(ErrorCode::ParameterInvalid, detail)
-    })?;
-    Ok(Some(Once { key, fingerprint: fingerprint() }))
+    let key = match exchange.header(IDEMPOTENCY_KEY)? {
+        Some(text) => Some(parse_key(text).ok_or_else(no_key)?),
+        None => in_body,
+    };
+    Ok(key.map(|key| Once { key, fingerprint: fingerprint() }))
+}
+
+fn no_key() -> Error {
+    let detail = "`Idempotency-Key` is 1 to 255 visible ASCII characters, with or without quotes; a \
+                  random UUID is a good one";
+    Error::new(ErrorCode::ParameterInvalid, detail)
 }
 
 /// Says that an answer was given before.

@@ -1,12 +1,16 @@
 //! Where rooms are mounted: finds the route for a request, or says why there is none.
 
+mod added;
+mod deprecation;
+mod manner;
 mod origin;
+mod trace;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::http::header::{ALLOW, HeaderValue};
+use ::http::header::{ACCEPT, ACCEPT_ENCODING, ALLOW, HeaderMap, HeaderValue};
 use ::http::{Method, StatusCode};
 use axum::Router;
 use axum::body::Body;
@@ -21,9 +25,13 @@ use tl_engine::Engine;
 use tl_model::{Call, Error, ErrorCode};
 
 use crate::http::detached::{self, Detached};
-use crate::http::{Exchange, Request, Response, Room, Served, negotiate, problem_response};
+use crate::http::{Coding, Exchange, Request, Response, Room, Served, negotiate, problem_response};
 
+use added::Added;
+pub use deprecation::Deprecation;
+use manner::{Manner, without_body};
 pub use origin::Origins;
+use trace::TraceId;
 
 /// Something a room answers.
 pub struct Route {
@@ -33,8 +41,13 @@ pub struct Route {
     pub path: &'static str,
     /// The media types it can answer with, the preferred first. Empty if it does not matter.
     pub produces: &'static [&'static str],
+    /// The media types of bodies it takes, which whoever sends another one is told.
+    pub takes: &'static [&'static str],
+    /// Whether, and when, it is going to be taken away.
+    pub deprecation: Option<Deprecation>,
     /// Who answers.
     pub handler: Handler,
+    added: Added,
 }
 
 /// Answers a request.
@@ -53,7 +66,24 @@ impl Route {
         F: Future<Output = Result<Response, Error>> + Send + 'static,
     {
         let handler: Handler = Arc::new(move |exchange| Box::pin(handler(exchange)));
-        Self { method, path, produces, handler }
+        let (takes, added) = (&[][..], Added::default());
+        Self { method, path, produces, takes, deprecation: None, handler, added }
+    }
+
+    /// The same route, which takes bodies of these media types.
+    pub fn taking(self, takes: &'static [&'static str]) -> Self {
+        Self { takes, ..self }
+    }
+
+    /// The same route, which tells everybody who uses it that it is going to be taken away.
+    pub fn deprecated(self, deprecation: Deprecation) -> Self {
+        Self { deprecation: Some(deprecation), ..self }
+    }
+
+    /// The media types it takes, as a header says it; `None` if it does not matter.
+    fn taken(&self) -> Option<HeaderValue> {
+        let taken = HeaderValue::from_str(&self.takes.join(", ")).ok();
+        taken.filter(|_| !self.takes.is_empty())
     }
 }
 
@@ -101,9 +131,10 @@ impl Host {
             }
         }
         let (mut router, room) = (Router::new(), Room::default());
-        for (path, routes) in paths {
+        for (path, mut routes) in paths {
             let (engine, tasks) = (self.engine.clone(), self.tasks.clone());
-            let resource = Arc::new(Resource { routes, engine, tasks, room: room.clone() });
+            let (added, room) = (Added::put_on(&mut routes), room.clone());
+            let resource = Arc::new(Resource { routes, added, engine, tasks, room });
             let answer = move |params: Params, request: Request| {
                 let resource = resource.clone();
                 async move { resource.answer(params, request).await }
@@ -111,7 +142,8 @@ impl Host {
             router = router.route(path, any(answer));
         }
         let router = router.fallback(|| async { problem_response(&not_found()) });
-        HttpService { router, origins: Arc::new(self.origins), tasks: self.tasks }
+        let (origins, engine) = (Arc::new(self.origins), self.engine);
+        HttpService { router, origins, engine, tasks: self.tasks }
     }
 }
 
@@ -120,6 +152,7 @@ impl Host {
 pub struct HttpService {
     router: Router,
     origins: Arc<Origins>,
+    engine: Engine,
     tasks: TaskTracker,
 }
 
@@ -136,31 +169,55 @@ impl HttpService {
         detached::attach(response, detached).await
     }
 
+    /// A refusal of a request that no room gets to see, as clients are told.
+    pub async fn refuse(&self, headers: &HeaderMap, refusal: Response) -> Response {
+        match trace::is_problem(&refusal) {
+            true => trace::put(refusal, TraceId::of(headers), &self.engine).await,
+            false => refusal,
+        }
+    }
+
     /// Answers one request. What takes long is left to the caller.
-    pub async fn answer_detached(self, request: Request) -> (Response, Option<Detached>) {
+    pub async fn answer_detached(self, mut request: Request) -> (Response, Option<Detached>) {
         let origin = match self.origins.check(&request) {
             Ok(origin) => origin,
-            Err(error) => return (problem_response(&error), None),
+            Err(error) => {
+                let refusal = problem_response(&error);
+                return (self.refuse(request.headers(), refusal).await, None);
+            }
         };
         if let Some(preflight) = origin.preflight(&request) {
             return (preflight, None);
+        }
+        let mut manner = Manner::of(&mut request, origin, self.engine);
+        let is_head = request.method() == Method::HEAD;
+        if is_head {
+            // The router leaves out bodies by itself, before they are what they are to be.
+            *request.method_mut() = Method::GET;
+            request.extensions_mut().insert(Head);
         }
         let mut response = match self.router.oneshot(request).await {
             Ok(response) => response,
             Err(infallible) => match infallible {},
         };
-        origin.expose(response.headers_mut());
-        let detached = detached::detach(&mut response).map(|detached| match detached {
-            Detached::Later(later) => Detached::Later(Box::pin(async move {
-                let mut response = later.await;
-                origin.expose(response.headers_mut());
-                response
-            })),
-            stream @ Detached::Stream(_) => stream,
-        });
-        (response, detached)
+        manner.added = response.extensions_mut().remove().unwrap_or_default();
+        let detached = detached::detach(&mut response);
+        if is_head {
+            let response = detached::attach(response, detached).await;
+            return (without_body(manner.finish(response).await), None);
+        }
+        match detached {
+            Some(Detached::Later(later)) => {
+                (response, Some(Detached::Later(Box::pin(manner.finish_later(later)))))
+            }
+            at_once => (manner.finish(response).await, at_once),
+        }
     }
 }
+
+/// That a request is answered as `GET` would be, and is none.
+#[derive(Clone, Copy)]
+struct Head;
 
 /// The segments of a path that vary, unless they are not text.
 type Params = Result<RawPathParams, RawPathParamsRejection>;
@@ -168,6 +225,7 @@ type Params = Result<RawPathParams, RawPathParamsRejection>;
 /// All routes of one path.
 struct Resource {
     routes: Vec<Route>,
+    added: Added,
     engine: Engine,
     tasks: TaskTracker,
     room: Room,
@@ -175,33 +233,60 @@ struct Resource {
 
 impl Resource {
     async fn answer(&self, params: Params, request: Request) -> Response {
-        let is_head = request.method() == Method::HEAD;
-        if request.method() == Method::OPTIONS {
-            return self.options();
+        let (added, mut response) = match (request.method(), self.choose(&request)) {
+            (&Method::OPTIONS, _) => (&self.added, self.options()),
+            (_, Ok((route, served))) => {
+                (&route.added, self.answer_by(route, served, params, request).await)
+            }
+            (_, Err(error)) => (&self.added, problem_response(&error)),
+        };
+        // A room, too, may refuse a method: for this version of HTTP.
+        if response.status() == StatusCode::METHOD_NOT_ALLOWED {
+            response.headers_mut().insert(ALLOW, self.allow());
         }
-        let result = self.handle(params, request).await;
+        response.extensions_mut().insert(added.clone());
+        response
+    }
+
+    async fn answer_by(
+        &self,
+        route: &Route,
+        served: Served,
+        params: Params,
+        request: Request,
+    ) -> Response {
+        let is_packed_well = Coding::of_body(request.headers()).is_ok();
+        let result = self.handle(route, served, params, request).await;
         let mut response = match result {
             Ok(response) => response,
             Err(error) => problem_response(&error),
         };
-        if response.status() == StatusCode::METHOD_NOT_ALLOWED {
-            response.headers_mut().insert(ALLOW, self.allow());
-        }
-        if is_head {
-            let detached = detached::detach(&mut response);
-            // The router tells the length of the body, and leaves the body itself out.
-            response = detached::attach(response, detached).await;
+        if response.status() == StatusCode::UNSUPPORTED_MEDIA_TYPE {
+            // RFC 9110 §15.5.16
+            let taken = match is_packed_well {
+                true => route.taken().map(|taken| (ACCEPT, taken)),
+                false => Some((ACCEPT_ENCODING, HeaderValue::from_static(Coding::TAKEN))),
+            };
+            response.headers_mut().extend(taken);
         }
         response
     }
 
-    async fn handle(&self, params: Params, request: Request) -> Result<Response, Error> {
+    async fn handle(
+        &self,
+        route: &Route,
+        served: Served,
+        params: Params,
+        mut request: Request,
+    ) -> Result<Response, Error> {
+        if request.extensions_mut().remove::<Head>().is_some() {
+            *request.method_mut() = Method::HEAD;
+        }
         let params = params.map_err(|_| {
             Error::new(ErrorCode::ParameterInvalid, "the path is not UTF-8 when decoded")
         })?;
         let params = params.iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
         let params = params.collect();
-        let (route, served) = self.choose(&request)?;
         let call = self.call(&request)?;
         let deadline = call.deadline;
         let (engine, tasks) = (self.engine.clone(), self.tasks.clone());
@@ -221,10 +306,7 @@ impl Resource {
 
     /// The route for a request, and the media type it is to answer with.
     fn choose(&self, request: &Request) -> Result<(&Route, Served), Error> {
-        let method = match request.method() {
-            &Method::HEAD => &Method::GET,
-            method => method,
-        };
+        let method = request.method();
         let routes: Vec<_> = self.routes.iter().filter(|it| it.method == *method).collect();
         if routes.is_empty() {
             let detail = format!("{method} is not possible here; `Allow` says what is");

@@ -2,20 +2,30 @@
 
 mod bare;
 mod body;
+mod coding;
 pub mod detached;
 mod exchange;
 mod negotiate;
+pub(crate) mod pack;
 mod problem;
 mod query;
+mod tags;
+pub(crate) mod unpack;
+mod vary;
 
 use axum::body::Body;
 
 pub use bare::{Framing, serve_stream};
 pub(crate) use body::Room;
+pub(crate) use coding::Coding;
 pub use exchange::Exchange;
 pub use negotiate::negotiate;
+pub(crate) use pack::pack;
+pub(crate) use problem::Refused;
 pub use problem::{problem_response, status};
 pub use query::Query;
+pub(crate) use tags::{coded, uncoded};
+pub(crate) use vary::vary;
 
 /// A request of any HTTP version.
 pub type Request = ::http::Request<Body>;

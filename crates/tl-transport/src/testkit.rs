@@ -2,16 +2,18 @@
 
 use std::sync::Arc;
 
+use ::http::header::{CONTENT_ENCODING, HeaderValue};
 use ::http::{HeaderMap, Method, StatusCode};
 use axum::body::{Body, to_bytes};
 use bytes::Bytes;
 use http_body_util::BodyExt;
 
 use tl_engine::{Engine, Options, Publish, SystemEnvironment};
-use tl_model::{Call, Channel, Epoch, Event, NewEvent, Position, Rules};
+use tl_model::{Call, Channel, Epoch, Error, Event, NewEvent, Position, Rules};
 use tl_store::{LogStore, MemoryStore};
 
-use crate::http::Response;
+use crate::http::unpack::unpack;
+use crate::http::{Coding, Response, Room, pack};
 use crate::{Host, HttpService, Origins, Transport};
 
 /// An engine with rooms.
@@ -111,6 +113,26 @@ impl Kit {
         }
         self.service.clone().answer(request.body(body).expect("a request")).await
     }
+}
+
+/// Unpacks a body as one of a request with this `Content-Encoding` is.
+///
+/// # Errors
+///
+/// Those of [`Exchange::body`](crate::http::Exchange::body).
+pub fn unpacked(coding: &str, packed: &[u8], bytes_max: usize) -> Result<Bytes, Error> {
+    let coding = HeaderValue::try_from(coding).expect("the name of a coding");
+    let headers = HeaderMap::from_iter([(CONTENT_ENCODING, coding)]);
+    match Coding::of_body(&headers)? {
+        Some(coding) => Ok(unpack(coding, packed, bytes_max, &Room::default())?.0),
+        None => Ok(Bytes::copy_from_slice(packed)),
+    }
+}
+
+/// Packs a body as one of an answer is.
+pub fn packed(coding: &str, plain: &[u8]) -> Vec<u8> {
+    let coding = Coding::ALL.into_iter().find(|it| it.name() == coding).expect("a coding");
+    pack::packed(coding, plain).expect("packs")
 }
 
 impl Answer {

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::marker::PhantomData;
 
+use buffa::{DecodeError, DecodeOptions, Message};
+use bytes::Bytes;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
@@ -10,6 +12,8 @@ use tl_model::limits::{BATCH_BYTES_MAX, BATCH_EVENTS_MAX};
 use tl_model::{Error, ErrorCode};
 
 use crate::draft::Draft;
+use crate::frame::ELEMENTS_BYTES_MAX;
+use crate::generated::throughline::v1 as contract;
 use crate::json;
 
 /// Reads a JSON array of events (CloudEvents JSON 1.0.2 §4). An element that is no event fails
@@ -37,6 +41,37 @@ pub fn read_lines(body: &[u8]) -> Result<Vec<Result<Draft, Error>>, Error> {
         return Err(too_large());
     }
     Ok(lines.into_iter().map(|line| json::read(line).map_err(invalid)).collect())
+}
+
+/// Reads the message `throughline.v1.Publish`. Its channel is that of every event that names none.
+///
+/// # Errors
+///
+/// `event_invalid` if it is no such message, `batch_too_large`.
+pub fn read_publish(body: &Bytes) -> Result<contract::Publish, Error> {
+    let options = DecodeOptions::new().with_element_memory_limit(ELEMENTS_BYTES_MAX);
+    let publish = options.decode(&mut body.clone());
+    let mut publish: contract::Publish = publish.map_err(|error| match error {
+        DecodeError::ElementMemoryLimitExceeded => too_large(),
+        error => {
+            let detail = format!("the body is not a message `throughline.v1.Publish`: {error}");
+            Error::new(ErrorCode::EventInvalid, detail)
+        }
+    })?;
+    if publish.events.len() > BATCH_EVENTS_MAX {
+        return Err(too_large());
+    }
+    if !publish.channel.is_empty() {
+        for draft in &mut publish.events {
+            draft.channel.get_or_insert_with(|| publish.channel.clone());
+        }
+    }
+    Ok(publish)
+}
+
+/// Writes what [`read_publish`] reads, as a client.
+pub fn write_publish(publish: &contract::Publish) -> Vec<u8> {
+    publish.encode_to_vec()
 }
 
 /// The error for a batch that is larger than anybody publishes at once.
@@ -115,6 +150,20 @@ mod tests {
         assert_eq!(ids(read_lines(lines)), ["1", "error", "2"]);
         assert!(read_array(b"{}").is_err());
         assert!(read_array(b"[{}").is_err());
+    }
+
+    #[test]
+    fn a_message_is_bounded_while_it_is_read() {
+        let read = |count: usize| {
+            // So many empty events.
+            let body = Bytes::from(b"\x1a\x00".repeat(count));
+            read_publish(&body).map(|publish| publish.events.len()).map_err(|error| error.code)
+        };
+        assert_eq!(read(BATCH_EVENTS_MAX), Ok(BATCH_EVENTS_MAX));
+        assert_eq!(read(BATCH_EVENTS_MAX + 1), Err(ErrorCode::BatchTooLarge));
+        assert_eq!(read(BATCH_BYTES_MAX / 2), Err(ErrorCode::BatchTooLarge));
+        let nonsense = read_publish(&Bytes::from_static(b"nonsense"));
+        assert_eq!(nonsense.expect_err("refused").code, ErrorCode::EventInvalid);
     }
 
     #[test]

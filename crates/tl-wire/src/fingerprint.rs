@@ -14,15 +14,20 @@ pub fn of_publish<'a>(
     drafts: impl Iterator<Item = Result<&'a Draft, &'a Error>>,
 ) -> Fingerprint {
     let atomic: &[u8] = if is_atomic { b"all or none" } else { b"each" };
-    let events: Vec<_> = drafts.map(of_draft).collect();
+    let events: Vec<_> = drafts.map(|draft| of_draft(channel, draft)).collect();
     let events = events.iter().map(Vec::as_slice);
-    Fingerprint::of([channel.as_bytes(), atomic].into_iter().chain(events))
+    Fingerprint::of([atomic].into_iter().chain(events))
 }
 
 /// A draft that cannot be written as JSON, or not be read, is refused in any case.
-fn of_draft(draft: Result<&Draft, &Error>) -> Vec<u8> {
+fn of_draft(channel: &str, draft: Result<&Draft, &Error>) -> Vec<u8> {
     match draft {
-        Ok(draft) => json::write(draft).unwrap_or_default(),
+        Ok(draft) => {
+            // Whether it names its channel itself makes no difference.
+            let channel = draft.channel.clone().unwrap_or_else(|| channel.to_owned());
+            let draft = Draft { channel: Some(channel), ..draft.clone() };
+            json::write(&draft).unwrap_or_default()
+        }
         Err(error) => error.detail.as_bytes().to_vec(),
     }
 }

@@ -18,6 +18,7 @@ use crate::batch::Elements;
 use crate::draft::Stamp;
 use crate::generated::throughline::v1 as contract;
 
+pub use from_client::{parse_conditions, parse_key};
 pub(crate) use from_server::receipt_message;
 pub use from_server::{write_events, write_server};
 
@@ -107,7 +108,7 @@ where
     }
 }
 
-fn encode<M: Message + serde::Serialize>(form: Form, message: &M) -> Vec<u8> {
+pub(crate) fn encode<M: Message + serde::Serialize>(form: Form, message: &M) -> Vec<u8> {
     match form {
         // The messages hold nothing that JSON cannot express.
         Form::Json => serde_json::to_vec(message).unwrap_or_default(),
@@ -117,7 +118,7 @@ fn encode<M: Message + serde::Serialize>(form: Form, message: &M) -> Vec<u8> {
 
 /// What the lists of a frame may take in memory once it is decoded: twice what the largest batch does
 /// whose events have all the extensions they may.
-const ELEMENTS_BYTES_MAX: usize = 8 * 1024 * 1024;
+pub(crate) const ELEMENTS_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// No list in a frame in JSON that is no longer takes much memory.
 const UNCOUNTED_BYTES_MAX: usize = 64 * 1024;
 

@@ -9,6 +9,9 @@ use tl_model::{AttributeValue, LoggedEvent, Position};
 
 use crate::draft::{Draft, ExtensionValue};
 
+/// The header that says that others are attributes of an event.
+pub const SPEC_VERSION: &str = "ce-specversion";
+
 /// Reads an event from a request or response. A body of no bytes is no data, unless it has a type.
 ///
 /// # Errors

@@ -7,7 +7,7 @@
 //! - [`json`] is the CloudEvents JSON format, used in every JSON answer and frame;
 //! - [`http_binding`] is the CloudEvents HTTP binding: attributes as headers, data as body;
 //! - [`sse`] is the event stream format;
-//! - [`batch`], [`page`], [`receipts`] and [`problem`] are the bodies of plain HTTP.
+//! - [`batch`], [`page`], [`query`], [`receipts`] and [`problem`] are the bodies of plain HTTP.
 //!
 //! Nothing here decides anything: codecs turn bytes into checked values and back.
 
@@ -22,6 +22,7 @@ pub mod outbox;
 pub mod page;
 pub mod problem;
 mod protobuf;
+pub mod query;
 pub mod receipts;
 pub mod sse;
 mod whitespace;

@@ -1,5 +1,7 @@
 //! A page of events over plain HTTP.
 
+mod protobuf;
+
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -8,12 +10,17 @@ use tl_model::{Gap, LoggedEvent, Offset, Position};
 use crate::draft::{Draft, ReceiveError, Received};
 use crate::json;
 
+pub use protobuf::read_protobuf;
+
 /// The media type of [`Page::write`].
 pub const JSON: &str = "application/json";
 /// The media type of [`Page::write_lines`].
 pub const NDJSON: &str = "application/x-ndjson";
 /// The media type of [`Page::write_batch`].
 pub const CLOUDEVENTS_BATCH: &str = "application/cloudevents-batch+json";
+
+/// The media type of [`Page::write_protobuf`].
+pub const PROTOBUF: &str = "application/protobuf";
 
 /// Events with the place to go on from.
 #[derive(Clone, Copy, Debug)]
@@ -104,6 +111,9 @@ pub enum PageError {
     /// Not the JSON of a page.
     #[error("the page is not legal: {0}")]
     Json(#[from] serde_json::Error),
+    /// Not the message of a page.
+    #[error("the page is not legal: {0}")]
+    Protobuf(#[from] buffa::DecodeError),
     /// A cursor that is none.
     #[error("the page has an illegal cursor")]
     Cursor,
@@ -169,23 +179,27 @@ mod tests {
     }
 
     #[test]
-    fn a_page_comes_back_as_it_was() {
+    fn a_page_comes_back_as_it_was_in_both_forms() {
         let (first, second) = (logged(3), logged(5));
         let events = [(first.offset, &first), (second.offset, &second)];
         let gap = Some(Gap { after: Offset::new(1), through: Offset::new(2) });
         let page = Page { gap, events: &events, next: position(5), caught_up: true };
-        let read = read(&page.write()).expect("reads");
-        assert_eq!(read.gap, Some((position(1), position(2))));
-        assert_eq!((read.next, read.caught_up), (position(5), true));
-        let places = read.events.iter().map(|event| event.at).collect::<Vec<_>>();
-        assert_eq!(places, [position(3), position(5)]);
-        assert_eq!(read.events[0].event, first.event);
+        let forms = [read(&page.write()), read_protobuf(&page.write_protobuf())];
+        for read in forms {
+            let read = read.expect("reads");
+            assert_eq!(read.gap, Some((position(1), position(2))));
+            assert_eq!((read.next, read.caught_up), (position(5), true));
+            let places = read.events.iter().map(|event| event.at).collect::<Vec<_>>();
+            assert_eq!(places, [position(3), position(5)]);
+            assert_eq!(read.events[0].event, first.event);
+        }
     }
 
     #[test]
     fn an_empty_page_is_short() {
         let page = Page { gap: None, events: &[], next: position(5), caught_up: false };
         assert_eq!(page.write(), br#"{"cursor":"100000000000115","events":[]}"#);
+        assert_eq!(page.write_protobuf(), b"\x12\x0f100000000000115");
         assert_eq!(page.write_batch(), b"[]");
         assert_eq!(page.write_lines(), b"");
     }

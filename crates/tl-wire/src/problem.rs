@@ -24,6 +24,14 @@ pub fn write_batch(error: &Error, status: u16, results: &[Result<Receipt, Error>
     json(error, status, Some(results.iter().map(receipt_message).collect()))
 }
 
+/// Adds the trace that the request belonged to.
+pub fn with_trace(mut problem: Vec<u8>, trace: &str) -> Vec<u8> {
+    if problem.pop_if(|last| *last == b'}').is_some() {
+        problem.extend_from_slice(format!(",\"traceId\":\"{trace}\"}}").as_bytes());
+    }
+    problem
+}
+
 fn json(error: &Error, status: u16, receipts: Option<Vec<contract::Receipt>>) -> Vec<u8> {
     let problem = Problem {
         kind: Some(format!("urn:throughline:error:{}", error.code).into()),
@@ -86,7 +94,11 @@ mod tests {
             r#""retryAfterMs":2000}"#,
         );
         assert_eq!(String::from_utf8_lossy(&json), expected);
-        assert_eq!(read(&json), Some(error));
+        assert_eq!(read(&json), Some(error.clone()));
+        let traced = with_trace(json, "4bf9");
+        assert!(traced.ends_with(br#","retryAfterMs":2000,"traceId":"4bf9"}"#));
+        assert_eq!(read(&traced), Some(error));
+        assert_eq!(with_trace(Vec::new(), "4bf9"), b"");
         assert_eq!(read(b"<html>"), None);
         assert_eq!(read(b"{\"code\":\"unheard_of\",\"detail\":\"x\"}"), None);
     }

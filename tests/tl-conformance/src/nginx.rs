@@ -17,7 +17,21 @@ pub struct Nginx {
 impl Nginx {
     /// Starts it in front of the server on this port, and waits until it listens.
     pub fn start(upstream: u16) -> Self {
-        let attempts = std::iter::repeat_with(|| Self::try_start(upstream)).take(ATTEMPTS);
+        Self::start_with(upstream, "")
+    }
+
+    /// Starts it as a cache, set up as docs/rest.md says. It tells in `x-cache` where an answer is from.
+    pub fn start_caching(upstream: u16) -> Self {
+        Self::start_with(
+            upstream,
+            "proxy_cache events;
+            proxy_set_header If-None-Match $http_if_none_match;
+            add_header x-cache $upstream_cache_status;",
+        )
+    }
+
+    fn start_with(upstream: u16, more: &str) -> Self {
+        let attempts = std::iter::repeat_with(|| Self::try_start(upstream, more)).take(ATTEMPTS);
         attempts.flatten().next().expect("nginx finds its port taken every time")
     }
 
@@ -27,14 +41,14 @@ impl Nginx {
     }
 
     /// `None` if somebody else took its port.
-    fn try_start(upstream: u16) -> Option<Self> {
+    fn try_start(upstream: u16, more: &str) -> Option<Self> {
         let home = tempfile::tempdir().expect("a temporary directory");
         // Its worker has another user, who must get through to the files.
         let permissions = PermissionsExt::from_mode(0o755);
         std::fs::set_permissions(home.path(), permissions).expect("the directory is ours");
         let port = free_port();
         let config = home.path().join("nginx.conf");
-        std::fs::write(&config, configuration(port, upstream)).expect("it is written");
+        std::fs::write(&config, configuration(port, upstream, more)).expect("it is written");
         let process = spawn(home.path(), &config);
         let mut nginx = Self { process, port, home };
         nginx.wait_until_listening().then_some(nginx)
@@ -83,7 +97,7 @@ fn spawn(home: &Path, config: &Path) -> Child {
 }
 
 /// Says where things are; all else is as nginx has it by itself.
-fn configuration(port: u16, upstream: u16) -> String {
+fn configuration(port: u16, upstream: u16, more: &str) -> String {
     format!(
         "worker_processes 1;
         daemon off;
@@ -97,9 +111,10 @@ fn configuration(port: u16, upstream: u16) -> String {
             proxy_temp_path proxy;
             scgi_temp_path scgi;
             uwsgi_temp_path uwsgi;
+            proxy_cache_path cache keys_zone=events:1m;
             server {{
                 listen 127.0.0.1:{port};
-                location / {{ proxy_pass http://127.0.0.1:{upstream}; }}
+                location / {{ proxy_pass http://127.0.0.1:{upstream}; {more} }}
             }}
         }}"
     )

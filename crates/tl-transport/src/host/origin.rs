@@ -7,21 +7,21 @@
 use ::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, HOST,
-    HeaderMap, HeaderValue, ORIGIN, VARY,
+    HeaderMap, HeaderValue, ORIGIN,
 };
 use ::http::{Method, StatusCode};
 use axum::body::Body;
 
 use tl_model::{Error, ErrorCode};
 
-use crate::http::{Request, Response};
+use crate::http::{Request, Response, vary};
 
 /// The origins that may use the server besides its own.
 #[derive(Clone, Debug, Default)]
 pub struct Origins(Vec<String>);
 
 /// The origin of one request that is allowed.
-pub(super) struct Allowed(Option<HeaderValue>);
+pub(super) struct Allowed(Option<Box<HeaderValue>>);
 
 impl Origins {
     /// These, such as `https://example.com`; `*` for every one.
@@ -36,7 +36,7 @@ impl Origins {
         let text = origin.to_str().unwrap_or_default();
         let is_listed = self.0.iter().any(|listed| listed == "*" || listed == text);
         if is_listed || is_own(request, text) {
-            return Ok(Allowed(Some(origin.clone())));
+            return Ok(Allowed(Some(origin.clone().into())));
         }
         let detail = format!(
             "web pages of {} may not use this server; an operator can add them to `listen.origins`",
@@ -75,16 +75,18 @@ impl Allowed {
     /// Lets the page see the response.
     pub(super) fn expose(&self, headers: &mut HeaderMap) {
         if let Some(origin) = &self.0 {
-            headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+            headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, (**origin).clone());
             headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
-            headers.append(VARY, HeaderValue::from_static("origin"));
+            vary(headers, "origin");
         }
     }
 }
 
-const METHODS: &str = "GET, HEAD, POST";
+const METHODS: &str = "GET, HEAD, POST, QUERY";
 /// What pages send beyond what they always may. `*` does not cover everything in old browsers.
-const HEADERS: &str = "content-type, if-none-match, last-event-id, prefer, request-timeout, \
+const HEADERS: &str = "content-encoding, content-type, if-none-match, last-event-id, prefer, \
+                       request-timeout, traceparent, \
                        ce-id, ce-source, ce-specversion, ce-subject, ce-time, ce-type";
 /// What pages need to read beyond what they always may.
-const EXPOSED: &str = "etag, link, location, poll-interval, retry-after";
+const EXPOSED: &str =
+    "accept-query, deprecation, etag, link, location, poll-interval, retry-after, sunset";

@@ -7,13 +7,17 @@ use tl_store::MemoryStore;
 use super::*;
 use crate::http::respond;
 
-/// Two rooms that share an address.
-fn service() -> HttpService {
+fn host() -> Host {
     let store = MemoryStore::new(Epoch::from_random(1 << 40));
     let environment = Arc::new(SystemEnvironment);
     let engine = Engine::start(Arc::new(store), environment, Options::default());
     let origins = Origins::new(["https://listed.example".to_owned()]);
-    let mut host = Host::new(engine, origins);
+    Host::new(engine, origins)
+}
+
+/// Two rooms that share an address.
+fn service() -> HttpService {
+    let mut host = host();
     let path = "/v1/things/{thing}";
     host.route(Route::new(Method::GET, path, &["application/json"], |exchange| async move {
         exchange.query().finish()?;
@@ -27,16 +31,28 @@ fn service() -> HttpService {
         let has_deadline = exchange.call.deadline.is_some();
         Ok(respond(StatusCode::OK, "text/plain", has_deadline.to_string().into_bytes()))
     }));
+    host.route(Route::new(Method::PUT, path, &[], |_| async {
+        Err(Error::new(ErrorCode::MethodNotAllowed, "not over this version of HTTP"))
+    }));
     host.into_service()
 }
 
 async fn ask(method: Method, path: &str, headers: &[(&str, &str)]) -> (StatusCode, String, String) {
+    ask_of(service(), method, path, headers).await
+}
+
+async fn ask_of(
+    service: HttpService,
+    method: Method,
+    path: &str,
+    headers: &[(&str, &str)],
+) -> (StatusCode, String, String) {
     let mut request = ::http::Request::builder().method(method).uri(path);
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
     let request = request.body(Body::empty()).expect("a request");
-    let response = service().answer(request).await;
+    let response = service.answer(request).await;
     let (parts, body) = response.into_parts();
     let body = to_bytes(body, usize::MAX).await.expect("a body");
     let body = String::from_utf8(body.to_vec()).expect("text");
@@ -61,9 +77,11 @@ async fn what_cannot_be_is_told_in_one_form() {
     assert_eq!(status, StatusCode::NOT_FOUND);
     assert!(headers.contains("application/problem+json"), "{headers}");
     assert!(body.contains("\"code\":\"not_found\""), "{body}");
-    let (status, headers, _) = ask(Method::DELETE, "/v1/things/x", &[]).await;
-    assert_eq!(status, StatusCode::METHOD_NOT_ALLOWED);
-    assert!(headers.contains("\"allow\": \"GET, HEAD, OPTIONS, POST\""), "{headers}");
+    for method in [Method::DELETE, Method::PUT] {
+        let (status, headers, _) = ask(method, "/v1/things/x", &[]).await;
+        assert_eq!(status, StatusCode::METHOD_NOT_ALLOWED);
+        assert!(headers.contains("\"allow\": \"GET, HEAD, OPTIONS, POST, PUT\""), "{headers}");
+    }
     let (status, _, body) = ask(Method::GET, "/v1/things/x", &[("accept", "image/png")]).await;
     assert_eq!(status, StatusCode::NOT_ACCEPTABLE);
     assert!(body.contains("application/json, text/event-stream"), "{body}");
@@ -73,10 +91,102 @@ async fn what_cannot_be_is_told_in_one_form() {
 }
 
 #[tokio::test]
+async fn rooms_see_tags_without_codings() {
+    let mut host = host();
+    for method in [Method::GET, Method::POST] {
+        host.route(Route::new(method, "/tags", &[], |exchange| async move {
+            let tags = [exchange.header("if-match")?, exchange.header("if-none-match")?];
+            let tags = tags.map(Option::unwrap_or_default).join(" | ");
+            Ok(respond(StatusCode::OK, "text/plain", tags.into_bytes()))
+        }));
+    }
+    let service = host.into_service();
+    let headers = [
+        ("if-match", "\"a-br\", \"b\""),
+        ("if-none-match", "W/\"c-gzip\", \"d-zstd\""),
+        ("accept-encoding", "gzip"),
+    ];
+    // What GET is to be compared with is packed in one way.
+    for (method, seen) in [
+        (Method::GET, "\"a\", \"b\" | W/\"c\", \"d-zstd\""),
+        (Method::POST, "\"a\", \"b\" | W/\"c\", \"d\""),
+    ] {
+        let (_, _, body) = ask_of(service.clone(), method, "/tags", &headers).await;
+        assert_eq!(body, seen);
+    }
+}
+
+#[tokio::test]
+async fn every_error_names_its_trace() {
+    let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let parent = format!("00-{trace}-00f067aa0ba902b7-01");
+    let with_origin = |origin| [("traceparent", parent.as_str()), ("origin", origin)];
+    for (path, headers) in [
+        ("/nowhere", &[("traceparent", parent.as_str())][..]),
+        ("/v1/things/x?y=z", &[("traceparent", parent.as_str())]),
+        ("/v1/things/x", &with_origin("https://evil.example")),
+    ] {
+        let (status, headers, body) = ask(Method::GET, path, headers).await;
+        assert!(status.is_client_error());
+        assert!(body.ends_with(&format!(",\"traceId\":\"{trace}\"}}")), "{body}");
+        assert!(headers.contains(&format!("\"content-length\": \"{}\"", body.len())), "{headers}");
+    }
+    let mut made_up = std::collections::BTreeSet::new();
+    for headers in [&[][..], &[("traceparent", "nonsense")]] {
+        let (_, _, body) = ask(Method::GET, "/nowhere", headers).await;
+        let trace = body.split("\"traceId\":\"").nth(1).expect("a trace").to_owned();
+        assert_eq!(trace.len(), 32 + "\"}".len(), "{body}");
+        made_up.insert(trace);
+    }
+    assert_eq!(made_up.len(), 2, "each request has its own");
+}
+
+#[tokio::test]
+async fn a_deprecated_route_says_so_with_every_answer() {
+    let mut host = host();
+    let route = |method, path, answer: fn() -> Response| {
+        Route::new(method, path, &["text/plain"], move |_| std::future::ready(Ok(answer())))
+    };
+    let old = |answer| {
+        let (since, successor) = (1_688_169_599, "https://throughline.example/v2");
+        let deprecation = Deprecation { since, sunset: Some(1_719_791_999), successor };
+        route(Method::GET, "/old", answer).deprecated(deprecation)
+    };
+    host.route(old(|| respond(StatusCode::OK, "text/plain", b"old".to_vec())));
+    host.route(route(Method::POST, "/old", Response::default));
+    let open = Deprecation { since: 0, sunset: None, successor: "/new" };
+    host.route(
+        route(Method::GET, "/later", || detached::later(async { problem_response(&not_found()) }))
+            .deprecated(open),
+    );
+    let service = host.into_service();
+    for (method, path, told) in [
+        (Method::GET, "/old", true),
+        (Method::HEAD, "/old", true),
+        (Method::POST, "/old", false),
+        (Method::OPTIONS, "/old", false),
+        (Method::GET, "/later", true),
+    ] {
+        let (_, headers, _) = ask_of(service.clone(), method.clone(), path, &[]).await;
+        assert_eq!(headers.contains("\"deprecation\": \"@"), told, "{method} {path}: {headers}");
+        let has_sunset = headers.contains("\"sunset\": \"Sun, 30 Jun 2024 23:59:59 GMT\"");
+        assert_eq!(has_sunset, told && path == "/old", "{method} {path}: {headers}");
+    }
+    let (_, headers, _) = ask_of(service, Method::GET, "/old", &[]).await;
+    for told in [
+        "\"deprecation\": \"@1688169599\"",
+        "\"<https://throughline.example/v2>; rel=\\\"deprecation\\\"\"",
+        "\"<https://throughline.example/v2>; rel=\\\"sunset\\\"\"",
+    ] {
+        assert!(headers.contains(told), "{told} in {headers}");
+    }
+}
+
+#[tokio::test]
 async fn options_says_what_is_possible() {
     let (status, headers, _) = ask(Method::OPTIONS, "/v1/things/x", &[]).await;
     assert_eq!(status, StatusCode::NO_CONTENT);
-    assert!(headers.contains("GET, HEAD, OPTIONS, POST"), "{headers}");
+    assert!(headers.contains("GET, HEAD, OPTIONS, POST, PUT"), "{headers}");
 }
 
 #[tokio::test]

@@ -9,6 +9,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tl_model::limits::{BODIES_BYTES_MAX, BODY_BYTES_FREE, BODY_IDLE_TIMEOUT, BODY_TIMEOUT};
 use tl_model::{Error, ErrorCode};
 
+use super::Coding;
+use super::unpack::unpack;
+
 /// The memory that the bodies of all requests share. Clones share it.
 #[derive(Clone, Debug)]
 pub(crate) struct Room(Arc<Semaphore>);
@@ -25,7 +28,7 @@ impl Default for Room {
 
 impl Room {
     /// Makes room for a body that has grown to this size.
-    fn make(&self, taken: &mut Taken, len: usize) -> Result<(), Error> {
+    pub(super) fn make(&self, taken: &mut Taken, len: usize) -> Result<(), Error> {
         let has = taken.0.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
         let missing = len.saturating_sub(BODY_BYTES_FREE + has);
         if missing == 0 {
@@ -41,16 +44,20 @@ impl Room {
     }
 }
 
-/// Reads a body into memory, within bounds of size and time.
+/// Reads a body into memory, within bounds of size and time. One that is packed is unpacked once it is
+/// all there, so that what comes slowly holds no more than what has come.
 pub(crate) async fn read_body(
     body: Body,
+    coding: Option<Coding>,
     bytes_max: usize,
     room: &Room,
 ) -> Result<(Bytes, Taken), Error> {
     let read = collect(body, bytes_max, room);
-    match tokio::time::timeout(BODY_TIMEOUT, read).await {
-        Ok(read) => read,
-        Err(_) => Err(too_slow()),
+    let read = tokio::time::timeout(BODY_TIMEOUT, read).await.map_err(|_| too_slow())?;
+    let (bytes, taken) = read?;
+    match coding {
+        None => Ok((bytes, taken)),
+        Some(coding) => unpack(coding, &bytes, bytes_max, room),
     }
 }
 
@@ -97,7 +104,7 @@ fn no_room() -> Error {
     Error::new(ErrorCode::Overloaded, detail).retry_after(NO_ROOM_WAIT)
 }
 
-fn too_large(bytes_max: usize) -> Error {
+pub(super) fn too_large(bytes_max: usize) -> Error {
     let detail = format!("a body has at most {bytes_max} bytes here; send several requests");
     Error::new(ErrorCode::BodyTooLarge, detail)
 }
@@ -125,7 +132,7 @@ mod tests {
     }
 
     async fn code(body: Body, bytes_max: usize) -> Result<usize, ErrorCode> {
-        let read = read_body(body, bytes_max, &Room::default()).await;
+        let read = read_body(body, None, bytes_max, &Room::default()).await;
         read.map(|(bytes, _)| bytes.len()).map_err(|error| error.code)
     }
 
@@ -143,7 +150,8 @@ mod tests {
     async fn large_bodies_share_their_room_and_small_ones_need_none() {
         let room = Room(Arc::new(Semaphore::new(1_000)));
         let read = async |len: usize| {
-            read_body(Body::from(vec![0; len]), usize::MAX, &room).await.map_err(|it| it.code)
+            let body = Body::from(vec![0; len]);
+            read_body(body, None, usize::MAX, &room).await.map_err(|it| it.code)
         };
         let large = read(BODY_BYTES_FREE + 600).await.expect("there is room");
         let refused = read(BODY_BYTES_FREE + 401).await.map(drop);

@@ -1,15 +1,17 @@
 use std::sync::{Mutex, PoisonError};
 
 use ::http::HeaderMap;
+use ::http::header::CONTENT_TYPE;
 use axum::body::Body;
 use bytes::Bytes;
 use tokio_util::task::TaskTracker;
 
 use tl_engine::Engine;
+use tl_model::limits::QUERY_BYTES_MAX;
 use tl_model::{Call, Channel, Error, ErrorCode};
 
 use super::body::{Room, Taken, read_body};
-use super::{Query, Request, Served};
+use super::{Coding, Query, Request, Served};
 
 /// A request with all that its handler needs.
 pub struct Exchange {
@@ -93,15 +95,30 @@ impl Exchange {
         Query::parse(self.request.uri().query().unwrap_or_default())
     }
 
-    /// Reads the whole body. It counts as in memory until this exchange is dropped.
+    /// The parameters in the body of a `QUERY` (RFC 10008), in place of those in the address.
     ///
     /// # Errors
     ///
-    /// `body_too_large`, `body_incomplete` if the client breaks off or is too slow, `overloaded` if
-    /// there are too many large ones.
+    /// Those of [`body`](Self::body), `media_type_unsupported`, `parameter_invalid`.
+    pub async fn query_in_body(&mut self) -> Result<Query, Error> {
+        self.query().finish()?;
+        let body = self.body(QUERY_BYTES_MAX).await?;
+        let content_type = self.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        Query::read(content_type, &body)
+    }
+
+    /// Reads the whole body, unpacked. It counts as in memory until this exchange is dropped.
+    ///
+    /// # Errors
+    ///
+    /// `body_too_large`, also if it is only once it is unpacked; `body_incomplete` if the client
+    /// breaks off or is too slow; `media_type_unsupported` if it is packed in a way nobody here
+    /// knows, `parameter_invalid` if it is not packed as it says; `overloaded` if there are too many
+    /// large ones.
     pub async fn body(&mut self, bytes_max: usize) -> Result<Bytes, Error> {
+        let coding = Coding::of_body(self.request.headers())?;
         let body = self.body.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let (bytes, taken) = read_body(std::mem::take(body), bytes_max, &self.room).await?;
+        let (bytes, taken) = read_body(std::mem::take(body), coding, bytes_max, &self.room).await?;
         self.taken = taken;
         Ok(bytes)
     }

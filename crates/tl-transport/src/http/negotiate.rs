@@ -38,6 +38,14 @@ fn quality(accepted: &[Range<'_>], offer: &str) -> f32 {
     best.map_or(0.0, |range| range.quality)
 }
 
+/// The parameter `q` of an element (RFC 9110 §12.4.2).
+pub(super) fn weight<'a>(parameters: impl Iterator<Item = &'a str>) -> f32 {
+    parameters
+        .filter_map(|parameter| parameter.split_once('='))
+        .find(|(name, _)| name.trim().eq_ignore_ascii_case("q"))
+        .map_or(1.0, |(_, quality)| quality.trim().parse().unwrap_or(0.0))
+}
+
 /// One element of an `Accept` header.
 struct Range<'a> {
     kind: &'a str,
@@ -49,11 +57,7 @@ impl<'a> Range<'a> {
     fn parse(text: &'a str) -> Option<Self> {
         let mut parts = text.split(';');
         let (kind, subtype) = parts.next()?.trim().split_once('/')?;
-        let quality = parts
-            .filter_map(|parameter| parameter.split_once('='))
-            .find(|(name, _)| name.trim().eq_ignore_ascii_case("q"))
-            .map_or(1.0, |(_, quality)| quality.trim().parse().unwrap_or(0.0));
-        Some(Self { kind, subtype, quality })
+        Some(Self { kind, subtype, quality: weight(parts) })
     }
 
     /// Zero if the range does not match, more the more precisely it does.

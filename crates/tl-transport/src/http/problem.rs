@@ -6,11 +6,16 @@ use tl_wire::problem;
 
 use super::{Response, respond};
 
+/// The error that a response tells.
+#[derive(Clone, Debug)]
+pub(crate) struct Refused(pub(crate) Error);
+
 /// The response that tells an error.
 pub fn problem_response(error: &Error) -> Response {
     let status = status(error.code);
     let body = problem::write(error, status.as_u16());
     let mut response = respond(status, problem::CONTENT_TYPE, body);
+    response.extensions_mut().insert(Refused(error.clone()));
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Some(wait) = error.retry_after {

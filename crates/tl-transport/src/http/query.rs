@@ -1,4 +1,5 @@
-use tl_model::{Error, ErrorCode};
+use tl_model::{Error, ErrorCode, content_type};
+use tl_wire::query;
 
 /// Query parameters. What nobody asks for is refused at the end, so that a misspelt name does not
 /// silently change what is meant.
@@ -12,6 +13,25 @@ impl Query {
         let pairs = form_urlencoded::parse(text.as_bytes());
         let pairs = pairs.map(|(name, value)| (name.into_owned(), value.into_owned()));
         Self { pairs: pairs.collect(), known: Vec::new() }
+    }
+
+    /// Reads the parameters of a body of this media type.
+    pub(super) fn read(content_type: Option<&str>, body: &[u8]) -> Result<Self, Error> {
+        let essence = content_type.map(content_type::essence).unwrap_or_default();
+        if essence.eq_ignore_ascii_case(query::JSON) {
+            let pairs = query::read(body).map_err(|error| invalid(error.to_string()))?;
+            return Ok(Self { pairs, known: Vec::new() });
+        }
+        match std::str::from_utf8(body) {
+            Ok(text) if essence.eq_ignore_ascii_case(query::FORM) => Ok(Self::parse(text)),
+            Err(_) if essence.eq_ignore_ascii_case(query::FORM) => {
+                Err(invalid("the parameters are not text".to_owned()))
+            }
+            _ => {
+                let detail = format!("send the parameters as {} or {}", query::FORM, query::JSON);
+                Err(Error::new(ErrorCode::MediaTypeUnsupported, detail))
+            }
+        }
     }
 
     /// A parameter that may be given once.

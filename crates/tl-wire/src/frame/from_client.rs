@@ -57,15 +57,29 @@ fn parse_after(after: &str) -> Result<After, Error> {
 fn parse_publish(publish: &contract::Publish, stamp: &dyn Stamp) -> Result<Publish, Error> {
     check_size(publish)?;
     let events = publish.events.iter().map(|draft| parse_event(draft, &publish.channel, stamp));
-    let conditions = publish.conditions.iter().map(parse_condition).collect::<Result<_, _>>()?;
+    let conditions = parse_conditions(publish)?;
+    let fingerprint = || {
+        let drafts = publish.events.iter().map(Ok);
+        fingerprint::of_publish(&publish.channel, publish.atomic, drafts)
+    };
+    let once = parse_key(publish)?.map(|key| Once { key, fingerprint: fingerprint() });
     Ok(Publish {
         request: RequestId(publish.request),
         events: events.collect(),
         atomic: publish.atomic,
         ephemeral: publish.ephemeral,
         conditions,
-        once: parse_once(publish)?,
+        once,
     })
+}
+
+/// What must still be true of channels for a publish to be done.
+///
+/// # Errors
+///
+/// `channel_invalid`, `cursor_invalid`.
+pub fn parse_conditions(publish: &contract::Publish) -> Result<Vec<LastSeen>, Error> {
+    publish.conditions.iter().map(parse_condition).collect()
 }
 
 fn parse_condition(condition: &contract::Condition) -> Result<LastSeen, Error> {
@@ -79,15 +93,18 @@ fn parse_condition(condition: &contract::Condition) -> Result<LastSeen, Error> {
     Ok(LastSeen { channel, at: last.map(parse).transpose()? })
 }
 
-fn parse_once(publish: &contract::Publish) -> Result<Option<Once>, Error> {
+/// The idempotency key of a publish.
+///
+/// # Errors
+///
+/// `parameter_invalid`.
+pub fn parse_key(publish: &contract::Publish) -> Result<Option<IdempotencyKey>, Error> {
     if publish.idempotency_key.is_empty() {
         return Ok(None);
     }
-    let key = IdempotencyKey::parse(&publish.idempotency_key)
-        .map_err(|error| Error::new(ErrorCode::ParameterInvalid, error.to_string()))?;
-    let drafts = publish.events.iter().map(Ok);
-    let fingerprint = fingerprint::of_publish(&publish.channel, publish.atomic, drafts);
-    Ok(Some(Once { key, fingerprint }))
+    IdempotencyKey::parse(&publish.idempotency_key)
+        .map(Some)
+        .map_err(|error| Error::new(ErrorCode::ParameterInvalid, error.to_string()))
 }
 
 fn check_size(publish: &contract::Publish) -> Result<(), Error> {

@@ -2,6 +2,8 @@
 
 mod bench;
 mod browser;
+mod caching;
+mod content;
 mod crash;
 mod detached;
 mod hostile;

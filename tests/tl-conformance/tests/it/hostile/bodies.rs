@@ -1,5 +1,7 @@
 //! Bodies that are legal to send and cost far more to read than to write.
 
+use std::io::Write;
+
 use tl_conformance::{RawSocket, RunningServer, Vitals};
 
 use super::{GROWTH_KIB_MAX, events_in, server};
@@ -40,6 +42,36 @@ async fn no_body_costs_much_more_than_its_size() {
         vitals.are_good(u64::MAX).await;
     }
     assert!(findings.is_empty(), "{findings:#?}");
+}
+
+/// However much comes out of a body that is packed, no more of it is unpacked than is taken.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_packed_body_costs_more_than_may_come_out_of_it() {
+    let plain = vec![b' '; 8 * BODY_BYTES];
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(&plain).expect("packs");
+    let gzip = gzip.finish().expect("packs");
+    let mut br = Vec::new();
+    brotli::CompressorWriter::new(&mut br, 4_096, 1, 24).write_all(&plain).expect("packs");
+    let zstd = zstd::bulk::compress(&plain, 1).expect("packs");
+    for (coding, body) in [("gzip", gzip.repeat(8)), ("br", br), ("zstd", zstd.repeat(8))] {
+        let server = server();
+        let vitals = Vitals::watch(&server).await;
+        for _ in 0..8 {
+            let mut socket = RawSocket::connect(server.port()).await;
+            let head = format!(
+                "POST /v1/channels/victim/events HTTP/1.1\r\nHost: x\r\nContent-Encoding: {coding}\r\n\
+                 Content-Length: {}\r\n\r\n",
+                body.len()
+            );
+            socket.send(head).await;
+            socket.send(&body).await;
+            let answer = socket.answer().await.expect("an answer");
+            assert_eq!(answer.problem_code().as_deref(), Some("body_too_large"), "{coding}");
+        }
+        assert_eq!(events_in(&server.client(), "victim").await, 0);
+        vitals.are_good(UNPACKED_GROWTH_KIB_MAX).await;
+    }
 }
 
 /// Bodies that many clients begin and none ends are held within bounds for all together.
@@ -88,5 +120,7 @@ fn head(content_type: &str, length: usize) -> Vec<u8> {
 const BODY_BYTES: usize = 8 * 1024 * 1024;
 /// Requests of the largest size under way at once.
 const UNFINISHED: usize = 64;
+/// Bodies that are being unpacked on both processors, with a window of brotli of 16 MiB each.
+const UNPACKED_GROWTH_KIB_MAX: u64 = 160 * 1024;
 /// The publish queue's limit is 64 MiB; bodies before it should not be allowed many times that.
 const UNFINISHED_GROWTH_KIB_MAX: u64 = 256 * 1024;
