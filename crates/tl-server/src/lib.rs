@@ -16,3 +16,5 @@ pub use server::{Server, StartError};
 
 #[cfg(test)]
 mod contract;
+#[cfg(test)]
+mod description;
