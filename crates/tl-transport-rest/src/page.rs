@@ -74,6 +74,7 @@ impl Asked {
         let events_max = query.number("limit", 1..=PAGE_EVENTS_MAX as u64)?;
         let events_max = events_max.map_or(PAGE_EVENTS_DEFAULT, |limit| limit as usize);
         let wait = polling::wait(exchange, &mut query, rest.wait_max)?;
+        reading::large(&mut query)?;
         query.finish()?;
         Ok(Self {
             engine: exchange.engine.clone(),

@@ -300,10 +300,31 @@ mod reading {
     }
 
     #[tokio::test]
+    async fn published_data_never_runs_as_a_page_of_the_server() {
+        let kit = kit();
+        let structured = [("content-type", "application/cloudevents+json")];
+        for (event, expected) in [
+            (r#"{"datacontenttype":"text/html","data":"<script>"}"#, "text/html"),
+            (r#"{"data":{"a":1}}"#, "application/json"),
+            (r#"{"data_base64":"AP8="}"#, "application/octet-stream"),
+            (r#"{"datacontenttype":"nonsense","data_base64":"AP8="}"#, "application/octet-stream"),
+            ("{}", "application/octet-stream"),
+        ] {
+            let path = "/v1/channels/orders/events";
+            let published = kit.ask(Method::POST, path, &structured, event).await;
+            let read = kit.get(published.header("location")).await;
+            assert_eq!(read.header("content-type"), expected, "{event}");
+            assert_eq!(read.header("x-content-type-options"), "nosniff");
+            assert_eq!(read.header("content-security-policy"), "sandbox");
+        }
+    }
+
+    #[tokio::test]
     async fn nonsense_is_refused() {
         let kit = kit();
         for path in [
             "/v1/events",
+            "/v1/channels/orders/events?large=maybe",
             "/v1/events?channel=a..b",
             "/v1/channels/orders/events?limit=0",
             "/v1/channels/orders/events?limit=1001",
