@@ -104,6 +104,16 @@ mod publishing {
     }
 
     #[tokio::test]
+    async fn a_batch_that_is_refused_as_a_whole_tells_the_cause() {
+        let kit = kit();
+        let batch = r#"[{"channel":"orders"},{"channel":"$orders"}]"#;
+        let content_type = "application/cloudevents-batch+json";
+        let answer = post(&kit, "/v1/events?atomic=true", content_type, batch).await;
+        assert_eq!(answer.status, StatusCode::FORBIDDEN, "{}", answer.text());
+        assert_eq!(answer.text().matches("$orders is written by the server").count(), 1 + 2);
+    }
+
+    #[tokio::test]
     async fn events_can_name_their_own_channels() {
         let kit = kit();
         let lines =
