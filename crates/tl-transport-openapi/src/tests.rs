@@ -1,4 +1,4 @@
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use tl_transport::http::types::StatusCode;
 use tl_transport::testkit::{Answer, Kit};
@@ -106,6 +106,31 @@ fn every_schema_in_the_document_is_legal() {
         let checked = jsonschema::draft202012::meta::validate(schema);
         checked.unwrap_or_else(|error| panic!("{name}: {error}"));
     }
+}
+
+#[test]
+fn every_example_of_a_body_fits_its_schema() {
+    let document = document();
+    let mut contents = Vec::new();
+    collect_contents(&document, &mut contents);
+    assert!(contents.len() > 20);
+    for content in contents {
+        let schema = json!({"allOf": [content["schema"]], "components": document["components"]});
+        let validator = jsonschema::draft202012::new(&schema).expect("a legal schema");
+        for (name, example) in content["examples"].as_object().expect("examples have names") {
+            let fits = validator.validate(&example["value"]);
+            fits.unwrap_or_else(|error| panic!("{name}: {}: {error}", error.instance_path()));
+        }
+    }
+}
+
+/// Whatever has both a schema and examples, parameters as well as bodies.
+fn collect_contents<'a>(value: &'a Value, contents: &mut Vec<&'a Value>) {
+    let is_content = value["schema"].is_object() && value["examples"].is_object();
+    contents.extend(is_content.then_some(value));
+    let members = value.as_object().into_iter().flatten().map(|(_, member)| member);
+    let items = value.as_array().into_iter().flatten();
+    members.chain(items).for_each(|inner| collect_contents(inner, contents));
 }
 
 #[test]

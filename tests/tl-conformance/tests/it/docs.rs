@@ -18,7 +18,7 @@ async fn the_page_shows_every_operation_and_sends_requests_to_this_server_only()
     let answer = browser.call("tryOut", json!(["readChannel", {"channel": "orders.eu"}]));
     assert_eq!(answer["status"], 200, "{answer}");
     assert!(answer["body"].as_str().is_some_and(|body| body.contains("\"seen\"")), "{answer}");
-    if let Some(path) = std::env::var_os("THROUGHLINE_PICTURE") {
+    if let Some(path) = std::env::var_os("DOCS_PICTURE") {
         browser.call("picture", json!([path.to_string_lossy()]));
     }
     let requests = browser.call("requests", json!([]));
