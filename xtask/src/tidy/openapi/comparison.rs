@@ -15,12 +15,14 @@ pub(super) fn broken(old: &Value, new: &Value) -> BTreeSet<String> {
     let mut findings = Findings(BTreeSet::new());
     let (old, new) = (Node { document: old, value: old }, Node { document: new, value: new });
     for (path, old_item, new_item) in findings.members("", old.at("paths"), new.at("paths")) {
-        let of_method = |name: &str| METHODS.contains(&name);
-        let operations = findings.members(&path, old_item, new_item);
-        for (at, old, new) in
-            operations.into_iter().filter(|(at, ..)| at.rsplit(' ').next().is_some_and(of_method))
-        {
-            findings.operation(&at, (old_item, old), (new_item, new));
+        for method in METHODS {
+            let (at, old, new) =
+                (format!("{path} {method}"), old_item.at(method), new_item.at(method));
+            match (old.is_there(), new.is_there()) {
+                (true, true) => findings.operation(&at, (old_item, old), (new_item, new)),
+                (true, false) => findings.add(&at, "is gone"),
+                (false, _) => {}
+            }
         }
     }
     findings.0

@@ -69,7 +69,7 @@ fn compare_values(
     new: Node<'_>,
     direction: Direction,
 ) {
-    let (old_types, new_types) = (set(old, "type"), set(new, "type"));
+    let (old_types, new_types) = (types(old), types(new));
     let is_narrower = !is_within(&old_types, &new_types);
     let is_wider = !is_within(&new_types, &old_types);
     match direction {
@@ -77,7 +77,7 @@ fn compare_values(
         Direction::Response if is_wider => findings.add(at, "has another type"),
         _ => {}
     }
-    let is_narrower = !is_within(&set(old, "enum"), &set(new, "enum"));
+    let is_narrower = !is_within(&values(old), &values(new));
     if direction == Direction::Request && is_narrower {
         findings.add(at, "takes fewer values");
     }
@@ -101,16 +101,39 @@ fn compare_required(
     }
 }
 
-/// The values of a keyword, one or a list of them; none if it is not there, which leaves all free.
-fn set(node: Node<'_>, keyword: &str) -> Option<BTreeSet<String>> {
-    match node.value.get(keyword)? {
-        Value::Array(values) => Some(values.iter().map(word).collect()),
-        value => Some([word(value)].into()),
+/// The types that a schema allows; none if all. Those of enumerated values need not be named.
+fn types(node: Node<'_>) -> Option<BTreeSet<String>> {
+    let kind = |value: &String| match serde_json::from_str(value) {
+        Ok(Value::Bool(_)) => "boolean",
+        Ok(Value::Null) => "null",
+        Ok(Value::Number(number)) if number.is_f64() => "number",
+        Ok(Value::Number(_)) => "integer",
+        Ok(Value::Array(_)) => "array",
+        Ok(Value::Object(_)) => "object",
+        Ok(Value::String(_)) | Err(_) => "string",
+    };
+    let of_values = |values: BTreeSet<_>| values.iter().map(kind).map(str::to_owned).collect();
+    let mut types = set(node, "type").or_else(|| values(node).map(of_values))?;
+    if types.contains("number") {
+        types.insert("integer".to_owned());
     }
+    Some(types)
 }
 
-fn word(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+/// The values that a schema names, as JSON; none if it leaves them free.
+fn values(node: Node<'_>) -> Option<BTreeSet<String>> {
+    let one = node.value.get("const").map(|value| [value.to_string()].into());
+    let all = node.value["enum"].as_array();
+    one.or_else(|| all.map(|values| values.iter().map(Value::to_string).collect()))
+}
+
+/// The words of a keyword, one or a list of them; none if it is not there, which leaves all free.
+fn set(node: Node<'_>, keyword: &str) -> Option<BTreeSet<String>> {
+    let word = |value: &Value| value.as_str().map(str::to_owned);
+    match node.value.get(keyword)? {
+        Value::Array(words) => Some(words.iter().filter_map(word).collect()),
+        value => word(value).map(|word| [word].into()),
+    }
 }
 
 /// Whether all that one keyword allows is allowed by another.

@@ -181,6 +181,9 @@ fn whatever_is_added_breaks_nothing() {
     check(&format!("{SENT}/properties/color"), set("enum", json!(["red", "green", "blue"])), &[]);
     check("/components/schemas/Answer/properties/code", set("enum", json!(["good", "bad"])), &[]);
     check(ANSWER, set("required", json!(["id", "code"])), &[]);
+    check(&format!("{SENT}/properties/color"), set("type", json!("string")), &[]);
+    let limit = "/paths/~1things~1{thing}/post/parameters/0/schema";
+    check(limit, set("type", json!("number")), &[]);
     let items = "/components/schemas/Answer/properties/parts/items";
     let turned =
         json!([{"type": "null"}, {"type": "object", "properties": {"name": {"type": "string"}}}]);
