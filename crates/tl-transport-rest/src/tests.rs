@@ -330,6 +330,16 @@ mod reading {
     }
 
     #[tokio::test]
+    async fn a_malformed_place_is_refused_also_where_another_goes_before_it() {
+        let kit = kit();
+        for (after, resumed) in [("nonsense", "earliest"), ("earliest", "nonsense")] {
+            let path = format!("/v1/channels/orders/events?after={after}");
+            let answer = kit.ask(Method::GET, &path, &[("last-event-id", resumed)], "").await;
+            assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{after} {resumed}");
+        }
+    }
+
+    #[tokio::test]
     async fn nonsense_is_refused() {
         let kit = kit();
         for path in [
