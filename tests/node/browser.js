@@ -4,28 +4,15 @@
 import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 
-import { chromium } from 'playwright-core';
-
+import { launch } from './chromium.js';
 import { until } from './client.js';
 import { obey } from './commands.js';
 
 const FILES = { '/': ['page.html', 'text/html'], '/client.js': ['client.js', 'text/javascript'] };
 
-/** Nothing beside the tests: no start page, no updates, no name that leads off this machine. */
-const FLAGS = [
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--disable-gpu',
-  '--disable-sync',
-  '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1',
-  '--no-first-run',
-  '--no-proxy-server',
-  '--no-sandbox',
-];
-
 const servers = [await serve(), await serve()];
 const origins = servers.map((server) => `http://127.0.0.1:${server.address().port}`);
-const browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: FLAGS });
+const browser = await launch();
 const page = await browser.newPage();
 const network = await watch();
 const actions = {

@@ -3,6 +3,7 @@
 mod autobahn;
 mod chroot;
 mod faults;
+mod schemathesis;
 mod service;
 
 use std::path::{Path, PathBuf};
@@ -25,6 +26,11 @@ const SUITES: &[Suite] = &[
         name: "power-loss",
         what: "the server on ext4 and xfs that lose power",
         run: faults::power_loss,
+    },
+    Suite {
+        name: "schemathesis",
+        what: "requests of every kind, held against the description of HTTP (OpenAPI)",
+        run: schemathesis::run,
     },
 ];
 

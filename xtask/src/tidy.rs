@@ -4,6 +4,7 @@ mod contract;
 mod guarantees;
 mod layers;
 mod licences;
+mod openapi;
 mod texts;
 mod workspace;
 
@@ -20,6 +21,7 @@ pub(crate) fn run() -> Result {
     texts::check(&mut findings)?;
     guarantees::check(&mut findings)?;
     contract::check(&mut findings)?;
+    openapi::check(&mut findings)?;
     if findings.is_empty() {
         say("tidy: all in order");
         return Ok(());

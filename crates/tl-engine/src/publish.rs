@@ -78,8 +78,10 @@ impl Engine {
         let asked = Asked { call, ephemeral, conditions: &conditions, has_key: claim.is_some() };
         let check = |event| self.check(&asked, event);
         let checked: Vec<_> = events.into_iter().map(check).collect();
-        if atomic && checked.iter().any(Result::is_err) {
-            return Ok(Submitted::Refused(checked.into_iter().map(refuse_with_others).collect()));
+        let refusal = checked.iter().find_map(|checked| checked.as_ref().err());
+        if let Some(cause) = refusal.filter(|_| atomic).cloned() {
+            let refuse = |checked| refuse_with_others(checked, &cause);
+            return Ok(Submitted::Refused(checked.into_iter().map(refuse).collect()));
         }
         let logged = checked.iter().flatten().filter(|it| it.durability != Durability::None);
         let Some(durability) = logged.clone().map(|it| it.durability).max() else {
@@ -235,10 +237,10 @@ fn check_key(checked: &[Result<Checked, Error>], claim: Option<&Claim>) -> Resul
 }
 
 /// The answer for an event in an atomic batch that was refused.
-fn refuse_with_others(checked: Result<Checked, Error>) -> Result<Receipt, Error> {
+fn refuse_with_others(checked: Result<Checked, Error>, cause: &Error) -> Result<Receipt, Error> {
     checked?;
-    let detail = "another event of this atomic batch was refused, so none was published";
-    Err(Error::new(ErrorCode::EventInvalid, detail))
+    let detail = format!("another event of this atomic batch was refused: {}", cause.detail);
+    Err(Error::new(cause.code, detail))
 }
 
 /// Waits no longer than the caller does.

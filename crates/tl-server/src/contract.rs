@@ -12,6 +12,8 @@ use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorSet};
 use tl_engine::{Engine, Options, SystemEnvironment};
 use tl_model::{Epoch, ErrorCode};
 use tl_store::MemoryStore;
+use tl_transport::Host;
+use tl_transport::http::types::Method;
 use tl_wire::DESCRIPTORS;
 
 use crate::{Config, server};
@@ -87,13 +89,22 @@ fn collect_settings(
 }
 
 fn routes() -> impl Iterator<Item = String> {
-    let store = Arc::new(MemoryStore::new(Epoch::from_random(1)));
-    let engine = Engine::start(store, Arc::new(SystemEnvironment), Options::default());
-    let host = server::host(&Config::default(), &engine);
+    let host = host();
     let lines = host.routes().iter().map(|route| {
         format!("route {} {} {}", route.method, route.path, route.produces.join(" "))
             .trim_end()
             .to_owned()
     });
     lines.collect::<Vec<_>>().into_iter()
+}
+
+/// Every method of every path.
+pub(crate) fn methods_and_paths() -> Vec<(Method, &'static str)> {
+    host().routes().iter().map(|route| (route.method.clone(), route.path)).collect()
+}
+
+fn host() -> Host {
+    let store = Arc::new(MemoryStore::new(Epoch::from_random(1)));
+    let engine = Engine::start(store, Arc::new(SystemEnvironment), Options::default());
+    server::host(&Config::default(), &engine)
 }

@@ -17,4 +17,6 @@ pub use server::{Server, StartError};
 #[cfg(test)]
 mod contract;
 #[cfg(test)]
+mod description;
+#[cfg(test)]
 mod methods;

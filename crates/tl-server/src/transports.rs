@@ -2,6 +2,7 @@
 
 use tl_transport::session::SessionOptions;
 use tl_transport::{Host, Transport};
+use tl_transport_openapi::OpenApi;
 use tl_transport_rest::Rest;
 use tl_transport_sse::Sse;
 use tl_transport_websocket::WebSockets;
@@ -14,7 +15,8 @@ pub(crate) fn mount(config: &Config, host: &mut Host) {
     let reconnect_within = config.drain.reconnect_within.0;
     let drain_grace = config.drain.grace.0;
     let session = SessionOptions { heartbeat, reconnect_within, drain_grace };
-    let transports: [&dyn Transport; 3] = [
+    let transports: [&dyn Transport; 4] = [
+        &OpenApi,
         &Rest { wait_max: config.polling.wait_max.0 },
         &Sse { heartbeat, reconnect_within },
         &WebSockets { session },

@@ -1,10 +1,14 @@
 //! One event as a resource: `GET /v1/events/{cursor}`, and what a channel's state has in common with
 //! it.
 
-use tl_transport::http::types::header::{ACCEPT, HeaderValue, IF_NONE_MATCH};
+use tl_transport::http::types::header::{
+    ACCEPT, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, IF_NONE_MATCH,
+    X_CONTENT_TYPE_OPTIONS,
+};
 use tl_transport::http::types::{HeaderMap, StatusCode};
 use tl_transport::http::{Exchange, Response, respond};
-use tl_transport::model::{Error, ErrorCode, LoggedEvent, Position};
+use tl_transport::model::{DataForm, Error, ErrorCode, LoggedEvent, Position, content_type};
+use tl_transport::wire::page::JSON;
 use tl_transport::wire::{http_binding, json};
 
 use crate::caching::{self, Audience, Freshness};
@@ -36,6 +40,7 @@ pub(crate) fn represent(
         (false, false) => {
             let mut response = Response::new(event.event.data().unwrap_or_default().into());
             http_binding::write(response.headers_mut(), event, place);
+            guard(response.headers_mut(), event.event.data_form());
             response
         }
     };
@@ -66,6 +71,32 @@ fn not_modified() -> Response {
     let mut response = Response::default();
     *response.status_mut() = StatusCode::NOT_MODIFIED;
     response
+}
+
+/// Anybody may have published this. Without a legal media type a browser would guess one; and what it
+/// takes for a page must not run as one of this server's.
+fn guard(headers: &mut HeaderMap, form: DataForm) {
+    let named = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    if !named.is_some_and(is_media_type) {
+        let implied = match form {
+            DataForm::Json | DataForm::JsonSpaced => JSON,
+            DataForm::Absent | DataForm::Binary | DataForm::Text => "application/octet-stream",
+        };
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(implied));
+    }
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox"));
+}
+
+/// Whether a type and a subtype are there (RFC 9110 §8.3.1).
+fn is_media_type(text: &str) -> bool {
+    let is_token = |text: &str| {
+        let is_legal =
+            |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+        !text.is_empty() && text.bytes().all(is_legal)
+    };
+    let parts = content_type::essence(text).split_once('/');
+    parts.is_some_and(|(kind, subtype)| is_token(kind) && is_token(subtype))
 }
 
 fn not_found() -> Error {

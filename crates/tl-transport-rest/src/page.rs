@@ -103,6 +103,7 @@ impl Asked {
             Some(rest) => polling::wait(exchange, &mut query, rest.wait_max)?,
             None => Duration::ZERO,
         };
+        reading::large(&mut query)?;
         query.finish()?;
         Ok(Self {
             engine: exchange.engine.clone(),

@@ -111,6 +111,16 @@ mod publishing {
     }
 
     #[tokio::test]
+    async fn a_batch_that_is_refused_as_a_whole_tells_the_cause() {
+        let kit = kit();
+        let batch = r#"[{"channel":"orders"},{"channel":"$orders"}]"#;
+        let content_type = "application/cloudevents-batch+json";
+        let answer = post(&kit, "/v1/events?atomic=true", content_type, batch).await;
+        assert_eq!(answer.status, StatusCode::FORBIDDEN, "{}", answer.text());
+        assert_eq!(answer.text().matches("$orders is written by the server").count(), 1 + 2);
+    }
+
+    #[tokio::test]
     async fn events_can_name_their_own_channels() {
         let kit = kit();
         let lines =
@@ -307,10 +317,41 @@ mod reading {
     }
 
     #[tokio::test]
+    async fn published_data_never_runs_as_a_page_of_the_server() {
+        let kit = kit();
+        let structured = [("content-type", "application/cloudevents+json")];
+        for (event, expected) in [
+            (r#"{"datacontenttype":"text/html","data":"<script>"}"#, "text/html"),
+            (r#"{"data":{"a":1}}"#, "application/json"),
+            (r#"{"data_base64":"AP8="}"#, "application/octet-stream"),
+            (r#"{"datacontenttype":"nonsense","data_base64":"AP8="}"#, "application/octet-stream"),
+            ("{}", "application/octet-stream"),
+        ] {
+            let path = "/v1/channels/orders/events";
+            let published = kit.ask(Method::POST, path, &structured, event).await;
+            let read = kit.get(published.header("location")).await;
+            assert_eq!(read.header("content-type"), expected, "{event}");
+            assert_eq!(read.header("x-content-type-options"), "nosniff");
+            assert_eq!(read.header("content-security-policy"), "sandbox");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_malformed_place_is_refused_also_where_another_goes_before_it() {
+        let kit = kit();
+        for (after, resumed) in [("nonsense", "earliest"), ("earliest", "nonsense")] {
+            let path = format!("/v1/channels/orders/events?after={after}");
+            let answer = kit.ask(Method::GET, &path, &[("last-event-id", resumed)], "").await;
+            assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{after} {resumed}");
+        }
+    }
+
+    #[tokio::test]
     async fn nonsense_is_refused() {
         let kit = kit();
         for path in [
             "/v1/events",
+            "/v1/channels/orders/events?large=maybe",
             "/v1/events?channel=a..b",
             "/v1/channels/orders/events?limit=0",
             "/v1/channels/orders/events?limit=1001",

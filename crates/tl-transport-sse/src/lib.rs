@@ -15,10 +15,10 @@ use std::time::Duration;
 use tl_transport::http::types::Method;
 use tl_transport::http::types::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, VARY};
 use tl_transport::http::{Exchange, Response, detached};
+use tl_transport::model::Error;
 use tl_transport::model::limits::HEARTBEAT;
-use tl_transport::model::{Error, ErrorCode};
 use tl_transport::protocol::subscription::Credit;
-use tl_transport::wire::sse::{self, Large};
+use tl_transport::wire::sse;
 use tl_transport::{Host, Route, Transport, reading};
 
 use stream::EventStream;
@@ -52,15 +52,7 @@ fn open(exchange: &Exchange, sse: Sse) -> Result<Response, Error> {
     let mut query = exchange.query();
     let selection = reading::selection(exchange, &mut query)?;
     let after = reading::after(exchange, &mut query)?;
-    let large = match query.one("large")?.as_deref() {
-        None | Some("split") => Large::Split,
-        Some("reference") => Large::Reference,
-        Some(_) => {
-            let detail = "`large` is split or reference: what becomes of events that are too large \
-                          for the stream";
-            return Err(Error::new(ErrorCode::ParameterInvalid, detail));
-        }
-    };
+    let large = reading::large(&mut query)?;
     query.finish()?;
     let engine = &exchange.engine;
     let subscription = engine.subscribe(&exchange.call, selection, after, Credit::Unlimited)?;

@@ -329,16 +329,13 @@ impl Resource {
             return Ok(call);
         };
         let seconds = timeout.to_str().ok().and_then(|text| text.parse::<f64>().ok());
-        match seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()) {
-            Some(timeout) => {
-                let now = tokio::time::Instant::now().into_std();
-                Ok(call.until(now + timeout.min(REQUEST_TIMEOUT_MAX)))
-            }
-            None => {
-                let detail = "`Request-Timeout` is a number of seconds, such as 2.5";
-                Err(Error::new(ErrorCode::ParameterInvalid, detail))
-            }
-        }
+        let Some(seconds) = seconds.filter(|seconds| *seconds >= 0.0) else {
+            let detail = "`Request-Timeout` is a number of seconds, such as 2.5";
+            return Err(Error::new(ErrorCode::ParameterInvalid, detail));
+        };
+        let timeout = Duration::try_from_secs_f64(seconds).unwrap_or(REQUEST_TIMEOUT_MAX);
+        let now = tokio::time::Instant::now().into_std();
+        Ok(call.until(now + timeout.min(REQUEST_TIMEOUT_MAX)))
     }
 
     fn options(&self) -> Response {

@@ -1,6 +1,7 @@
 //! What requests to read have in common, whatever form the answer takes.
 
 use tl_model::{After, Error, ErrorCode, Selection};
+use tl_wire::sse::Large;
 
 use crate::http::{Exchange, Query};
 
@@ -27,10 +28,30 @@ pub fn selection(exchange: &Exchange, query: &mut Query) -> Result<Selection, Er
 ///
 /// `cursor_invalid`, `parameter_invalid`.
 pub fn after(exchange: &Exchange, query: &mut Query) -> Result<After, Error> {
-    let asked = query.one("after")?;
-    let resumed = exchange.header("last-event-id")?.map(str::to_owned);
-    let Some(text) = resumed.filter(|text| !text.is_empty()).or(asked) else {
-        return Ok(After::Earliest);
+    let parse = |text: String| {
+        let error = |error| Error::new(ErrorCode::CursorInvalid, format!("`after`: {error}"));
+        text.parse().map_err(error)
     };
-    text.parse().map_err(|error| Error::new(ErrorCode::CursorInvalid, format!("`after`: {error}")))
+    let asked = query.one("after")?.map(parse).transpose()?;
+    let resumed = exchange.header("last-event-id")?.map(str::to_owned);
+    let resumed = resumed.filter(|text| !text.is_empty()).map(parse).transpose()?;
+    Ok(resumed.or(asked).unwrap_or(After::Earliest))
+}
+
+/// What becomes of events that are too large for a stream. Pages take the parameter too, so that one
+/// address serves both; their events are always whole.
+///
+/// # Errors
+///
+/// `parameter_invalid`.
+pub fn large(query: &mut Query) -> Result<Large, Error> {
+    match query.one("large")?.as_deref() {
+        None | Some("split") => Ok(Large::Split),
+        Some("reference") => Ok(Large::Reference),
+        Some(_) => {
+            let detail = "`large` is split or reference: what becomes of events that are too large \
+                          for the stream";
+            Err(Error::new(ErrorCode::ParameterInvalid, detail))
+        }
+    }
 }

@@ -310,6 +310,15 @@ impl<'de> Visitor<'de> for ValueVisitor {
         integer.map_err(|_| E::invalid_value(de::Unexpected::Unsigned(value), &self))
     }
 
+    /// JSON has one kind of number: some write 5 as `5.0`.
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<ExtensionValue, E> {
+        let integer = value as i32;
+        match f64::from(integer) == value {
+            true => Ok(ExtensionValue::Integer(integer)),
+            false => Err(E::invalid_value(de::Unexpected::Float(value), &self)),
+        }
+    }
+
     fn visit_str<E: de::Error>(self, value: &str) -> Result<ExtensionValue, E> {
         Ok(ExtensionValue::String(value.to_owned()))
     }
@@ -445,6 +454,13 @@ mod tests {
         let many: String = (0..=EVENT_EXTENSIONS_MAX).map(|n| format!("\"x{n}\":1,")).collect();
         assert!(reason(&format!("{{{many}\"id\":?")).contains("at most 64 extension"));
         assert!(reason("{\"data\":1,\"datawhitespace\":\"9.s\"}").contains("does not fit"));
+    }
+
+    #[test]
+    fn a_whole_number_may_be_written_with_a_fraction() {
+        let draft = read(b"{\"a\":-5.0}").expect("reads");
+        assert_eq!(draft.extensions, [("a".to_owned(), ExtensionValue::Integer(-5))]);
+        assert!(read(b"{\"a\":3e9}").is_err());
     }
 
     #[test]

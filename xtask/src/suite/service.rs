@@ -1,14 +1,14 @@
-//! Conformance services, started and stopped.
+//! Servers under test, started and stopped.
 
 use std::fs::{self, File};
-use std::path::PathBuf;
-use std::process::{Child, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::{about, home, target};
 use crate::run::{self, Result, cargo, command};
 
-/// A service of `tl-testbench`, in a process of its own. Dropping it kills that process.
+/// A server in a process of its own. Dropping it kills that process.
 pub(crate) struct Service {
     child: Child,
     log: PathBuf,
@@ -20,14 +20,19 @@ impl Service {
     pub(crate) fn start(name: &str, suite: &str) -> Result<Self> {
         run::run(&mut cargo(&["build", "--release", "--package", "tl-testbench"]))?;
         let program = target().join("release/tl-testbench");
-        let home = home(suite);
-        fs::create_dir_all(&home).map_err(about(home.display()))?;
+        let serve = command(&program.to_string_lossy(), &[name, "--listen", "127.0.0.1:0"]);
+        Self::spawn(serve, &home(suite))
+    }
+
+    /// Starts a program that says in its log where it listens, and waits until it does.
+    pub(crate) fn spawn(mut program: Command, home: &Path) -> Result<Self> {
+        fs::create_dir_all(home).map_err(about(home.display()))?;
         let log = home.join("service.log");
-        let child = command(&program.to_string_lossy(), &[name, "--listen", "127.0.0.1:0"])
+        let child = program
             .stdin(Stdio::null())
             .stderr(File::create(&log).map_err(about(log.display()))?)
             .spawn()
-            .map_err(about(program.display()))?;
+            .map_err(about(program.get_program().display()))?;
         let mut service = Self { child, log, address: String::new() };
         service.address = service.wait_until_listening()?;
         Ok(service)
@@ -42,9 +47,11 @@ impl Service {
         let until = Instant::now() + START_TIMEOUT;
         while Instant::now() < until {
             let log = fs::read_to_string(&self.log).unwrap_or_default();
-            let line = log.split_once('\n').map_or("", |(line, _)| line);
-            if let Some((_, address)) = line.split_once("listening on http://") {
-                return Ok(address.to_owned());
+            let mut lines = log.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+            let listening = lines.find_map(|line| line.split_once("listening on http://"));
+            if let Some((_, address)) = listening {
+                // A log in JSON goes on behind it.
+                return Ok(address.trim_end().split('"').next().unwrap_or(address).to_owned());
             }
             if let Ok(Some(status)) = self.child.try_wait() {
                 return Err(format!("the service ended with {status}: {log}"));

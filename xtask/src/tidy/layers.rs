@@ -22,7 +22,12 @@ const LAYERS: &[Layer] = &[
         is_pure: false,
     },
     Layer {
-        crates: &["tl-transport-rest", "tl-transport-sse", "tl-transport-websocket"],
+        crates: &[
+            "tl-transport-openapi",
+            "tl-transport-rest",
+            "tl-transport-sse",
+            "tl-transport-websocket",
+        ],
         may_use: &["tl-transport"],
         is_pure: false,
     },

@@ -191,8 +191,11 @@ async fn options_says_what_is_possible() {
 
 #[tokio::test]
 async fn a_request_timeout_becomes_the_deadline() {
-    let (_, _, body) = ask(Method::POST, "/v1/things/x", &[("request-timeout", "2.5")]).await;
-    assert_eq!(body, "true");
+    for seconds in ["2.5", "0", "1e300"] {
+        let headers = [("request-timeout", seconds)];
+        let (_, _, body) = ask(Method::POST, "/v1/things/x", &headers).await;
+        assert_eq!(body, "true", "{seconds}");
+    }
     for nonsense in ["soon", "-1", "NaN"] {
         let headers = [("request-timeout", nonsense)];
         let (status, _, _) = ask(Method::POST, "/v1/things/x", &headers).await;
