@@ -13,6 +13,7 @@ mod interests;
 mod lanes;
 mod publish;
 mod read;
+mod schemas;
 mod subscribe;
 mod tail;
 mod writer;
@@ -31,10 +32,13 @@ pub use environment::{Environment, SystemEnvironment};
 pub use lanes::{Script, Sent, Sink, WriteEvents};
 pub use publish::{Publish, Receipts};
 pub use read::{Page, ReadRequest};
+pub use schemas::{NewSchema, PutSchema, SchemaVersion};
 pub use subscribe::Subscription;
 pub use tl_protocol::frame::Receipt;
+pub use tl_schema::Kind as SchemaKind;
 
 use lanes::Lanes;
+use schemas::Schemas;
 use tail::Tail;
 use writer::Writer;
 
@@ -48,6 +52,7 @@ struct Shared {
     store: Arc<dyn LogStore>,
     environment: Arc<dyn Environment>,
     rules: Rules,
+    schemas: Schemas,
     tail: Arc<Tail>,
     lanes: Arc<Lanes>,
     writer: Writer,
@@ -90,6 +95,7 @@ impl Engine {
             store,
             environment,
             rules,
+            schemas: Schemas::default(),
             tail,
             lanes,
             writer,

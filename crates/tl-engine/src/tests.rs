@@ -4,6 +4,7 @@ mod faulty;
 mod following;
 mod lanes;
 mod publishing;
+mod schemas;
 mod subscribing;
 
 use std::sync::Arc;

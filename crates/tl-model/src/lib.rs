@@ -16,6 +16,7 @@ pub mod limits;
 mod logged;
 mod position;
 mod rules;
+mod schema_rules;
 mod selection;
 mod shared;
 
@@ -28,5 +29,6 @@ pub use event::{
 pub use logged::{Appended, Gap, LoggedEvent, NewEvent};
 pub use position::{After, CursorError, CursorText, Epoch, EpochError, Offset, Position};
 pub use rules::{ChannelRules, Durability, Newer, Retention, Rule, Rules};
+pub use schema_rules::SchemaRule;
 pub use selection::{Pattern, PatternError, Selection, SelectionError};
 pub use shared::{Form, SharedEvent};

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use tl_model::limits::{CONNECTIONS_MAX, HEARTBEAT, WAIT_MAX};
 
-pub use rules::{DurabilityConfig, RetentionConfig, RuleConfig};
+pub use rules::{DurabilityConfig, RetentionConfig, RuleConfig, SchemasConfig};
 pub use units::{ByteCount, HumanDuration};
 
 /// The whole configuration.

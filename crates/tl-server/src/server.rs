@@ -36,6 +36,9 @@ pub enum StartError {
         /// Why.
         source: io::Error,
     },
+    /// The schemas of events cannot be read from the log.
+    #[error("the schemas cannot be read: {0}")]
+    Schemas(Error),
     /// The store cannot be opened.
     #[error(transparent)]
     Store(#[from] OpenError),
@@ -52,6 +55,7 @@ impl Server {
         let store = opening.await.expect("opening a store does not panic")?;
         let environment = Arc::new(SystemEnvironment);
         let engine = Engine::start(store, environment, Options { rules: config.rules() });
+        engine.load_schemas().await.map_err(StartError::Schemas)?;
         let service = host(&config, &engine).into_service();
         Self::listen(config, engine, service).await
     }
