@@ -23,6 +23,7 @@
 mod backoff;
 mod client;
 mod error;
+mod schemas;
 mod session;
 mod subscription;
 mod tls;
@@ -30,8 +31,10 @@ mod transport;
 
 pub use client::{Client, ClientBuilder, Page, PublishOptions};
 pub use error::ClientError;
+pub use schemas::{NewSchema, PutSchema};
 pub use session::Session;
 pub use subscription::{Subscribe, Subscription, Update};
 pub use tl_wire::draft::{Draft, ExtensionValue, Received};
 pub use tl_wire::generated::throughline::v1::Receipt;
+pub use tl_wire::schemas::SchemaVersion;
 pub use transport::TransportKind;

@@ -32,8 +32,8 @@ pub struct SchemaVersion {
     pub kind: Kind,
     /// The protobuf message that is meant.
     pub message: Option<String>,
-    /// When it was put, in milliseconds since 1970.
-    pub logged_at_ms: u64,
+    /// When it was put, in RFC 3339.
+    pub time: String,
     /// Its place in the log.
     pub at: Position,
 }

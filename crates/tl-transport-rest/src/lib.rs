@@ -7,6 +7,10 @@
 //! | `GET /v1/channels/{channel}/events` | a page of a channel; with `wait`, a long poll |
 //! | `GET /v1/events?channel=…` | a page of several channels and patterns |
 //! | `GET /v1/events/{cursor}` | one event, data as body, attributes as headers |
+//! | `GET /v1/schemas` | the schemas of event types |
+//! | `GET`, `PUT /v1/schemas/{type}` | the latest version of one; adds a version |
+//! | `GET /v1/schemas/{type}/versions/{version}` | any version |
+//! | `POST /v1/schemas/{type}/check` | whether a version would be taken |
 //!
 //! Standards: HTTP semantics (RFC 9110), `Prefer: wait` (RFC 7240), `Link` (RFC 8288), problem
 //! details (RFC 9457), CloudEvents HTTP binding 1.0.2 in all three modes.
@@ -18,6 +22,7 @@ mod event;
 mod page;
 mod polling;
 mod publish;
+mod schemas;
 
 use std::time::Duration;
 
@@ -48,6 +53,7 @@ impl Transport for Rest {
             host.route(Route::new(Method::GET, path, &[JSON, NDJSON, CLOUDEVENTS_BATCH], read));
         }
         host.route(Route::new(Method::GET, "/v1/events/{cursor}", &[], event::read));
+        schemas::mount(host);
     }
 }
 

@@ -23,6 +23,8 @@ fn ids(answer: &Answer) -> Vec<String> {
     page.events.iter().map(|received| received.event.id().to_owned()).collect()
 }
 
+mod schemas;
+
 mod publishing {
     use super::*;
 

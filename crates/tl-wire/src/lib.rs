@@ -21,6 +21,7 @@ pub mod page;
 pub mod problem;
 mod protobuf;
 pub mod receipts;
+pub mod schemas;
 pub mod sse;
 mod whitespace;
 

@@ -124,7 +124,7 @@ fn read(logged: &LoggedEvent, at: Position) -> Option<SchemaVersion> {
         version: u32::try_from(number).ok()?,
         kind: Kind::of(event.data_content_type()?)?,
         message,
-        logged_at_ms: logged.logged_at_ms,
+        time: event.time()?.to_owned(),
         at,
     })
 }
