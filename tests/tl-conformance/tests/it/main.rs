@@ -9,4 +9,5 @@ mod listener;
 mod matrix;
 mod nginx;
 mod payloads;
+mod schemas;
 mod store;
