@@ -32,6 +32,7 @@ pub use environment::{Environment, SystemEnvironment};
 pub use lanes::{Script, Sent, Sink, WriteEvents};
 pub use publish::{Publish, Receipts};
 pub use read::{Page, ReadRequest};
+pub use schemas::CHANNEL as SCHEMAS_CHANNEL;
 pub use schemas::{NewSchema, PutSchema, SchemaVersion};
 pub use subscribe::Subscription;
 pub use tl_protocol::frame::Receipt;

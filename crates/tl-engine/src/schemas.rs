@@ -159,6 +159,6 @@ fn channel() -> Channel {
     Channel::parse(CHANNEL).expect("a legal name")
 }
 
-/// Only the engine writes it, and nothing of it may be trimmed.
-const CHANNEL: &str = "$cfg.schemas";
+/// The channel of versions: only the engine writes it, and nothing of it may be trimmed.
+pub const CHANNEL: &str = "$cfg.schemas";
 const PROTOBUF: &[&str] = &["application/protobuf", "application/x-protobuf"];

@@ -19,7 +19,7 @@ pub(super) struct Table {
 /// The versions of one type.
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
-    /// At least one, in order, without a hole.
+    /// At least one, in order. A store that was damaged may have lost some.
     versions: Vec<SchemaVersion>,
     /// The text of the latest.
     pub(super) source: Bytes,
@@ -33,7 +33,7 @@ impl Entry {
     }
 
     pub(super) fn version(&self, version: u32) -> Option<&SchemaVersion> {
-        self.versions.get(usize::try_from(version).ok()?.checked_sub(1)?)
+        self.versions.iter().find(|it| it.version == version)
     }
 }
 
@@ -43,7 +43,7 @@ impl Table {
     pub(super) fn add(&mut self, events: &[(LoggedEvent, Position)]) {
         let mut changed = Vec::new();
         for (logged, at) in events {
-            match read(logged, *at).filter(|version| version.version == self.next(version)) {
+            match read(logged, *at).filter(|version| self.is_next(version)) {
                 Some(version) => {
                     changed.push(version.event_type.clone());
                     self.push(version, &logged.event);
@@ -58,8 +58,9 @@ impl Table {
         changed.iter().for_each(|name| self.prepare(name));
     }
 
-    fn next(&self, version: &SchemaVersion) -> u32 {
-        self.entries.get(&version.event_type).map_or(1, |entry| entry.latest().version + 1)
+    fn is_next(&self, version: &SchemaVersion) -> bool {
+        let entry = self.entries.get(&version.event_type);
+        version.version > entry.map_or(0, |entry| entry.latest().version)
     }
 
     fn push(&mut self, version: SchemaVersion, event: &Event) {

@@ -149,6 +149,26 @@ async fn schemas_are_read_again_from_the_log() {
 }
 
 #[tokio::test]
+async fn a_version_that_was_lost_does_not_let_data_through() {
+    let intact: Arc<dyn LogStore> = Arc::new(MemoryStore::new(epoch()));
+    let engine = engine_on(intact.clone(), Vec::new());
+    put(&engine, "order", WIDER).await.expect("puts");
+    put(&engine, "order", r#"{"type": ["object", "null"]}"#).await.expect("puts");
+    let page = read(&engine, &["$cfg.schemas"], After::Earliest).await.expect("reads");
+    let (lossy, last) = (MemoryStore::new(epoch()), page.events[1].clone());
+    let events = vec![
+        typed("$cfg.schemas", "strange", "text/plain", b""),
+        NewEvent { channel: last.channel, event: last.event },
+    ];
+    let batch = tl_store::Batch { durability: Durability::Fsync, logged_at_ms: 0, events };
+    lossy.append(batch).await.expect("appends");
+    let engine = engine_on(Arc::new(lossy), Vec::new());
+    engine.load_schemas().await.expect("loads");
+    assert!(told(&engine, "a", "order", "17").await.contains("version 2"));
+    assert_eq!(put(&engine, "order", "true").await, is_new(3));
+}
+
+#[tokio::test]
 async fn nobody_else_writes_schemas() {
     let engine = engine();
     let event = typed("$cfg.schemas", "throughline.schema", "application/schema+json", b"{}");

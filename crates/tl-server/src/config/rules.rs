@@ -1,6 +1,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use tl_engine::SCHEMAS_CHANNEL;
 use tl_model::limits::EVENT_DATA_BYTES_MAX;
 use tl_model::{Channel, Durability, Pattern, Retention, Rule, Rules, SchemaRule};
 
@@ -97,7 +98,7 @@ fn parse_schemas(rule: &RuleConfig) -> Result<Option<(Pattern, SchemaRule)>, Str
 
 /// What is kept there has to be there when the server starts.
 fn is_kept_for_ever(pattern: &Pattern) -> bool {
-    Channel::parse(SCHEMAS).is_ok_and(|channel| pattern.matches(&channel))
+    Channel::parse(SCHEMAS_CHANNEL).is_ok_and(|channel| pattern.matches(&channel))
 }
 
 fn parse_one(rule: &RuleConfig) -> Result<Rule, String> {
@@ -112,7 +113,7 @@ fn parse_one(rule: &RuleConfig) -> Result<Rule, String> {
         return Err(format!("the rule for `{pattern}`: `retention.count` is at least 1"));
     }
     if rule.retention.is_some() && is_kept_for_ever(&pattern) {
-        return Err(format!("the rule for `{pattern}`: {SCHEMAS} has no retention"));
+        return Err(format!("the rule for `{pattern}`: {SCHEMAS_CHANNEL} has no retention"));
     }
     Ok(Rule {
         pattern,
@@ -142,6 +143,3 @@ impl From<RetentionConfig> for Retention {
         }
     }
 }
-
-/// Where the engine keeps schemas.
-const SCHEMAS: &str = "$cfg.schemas";
