@@ -27,13 +27,7 @@ impl Types {
 
     /// The types that a schema's own keywords accept.
     fn of(schema: &Value) -> Self {
-        let mut types = match schema.get("type") {
-            Some(Value::Array(names)) => {
-                names.iter().fold(Self(0), |it, name| it.or(Self::named(name)))
-            }
-            Some(name) => Self::named(name),
-            None => Self::ALL,
-        };
+        let mut types = Self::of_keyword(schema);
         if let Some(values) = values(schema) {
             let of_values =
                 values.iter().fold(Self(0), |types, value| types.or(Self::of_value(value)));
