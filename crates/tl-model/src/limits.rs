@@ -49,6 +49,8 @@ pub const SCHEMA_NESTING_MAX: usize = 64;
 pub const SCHEMA_DATA_NESTING_MAX: usize = 32;
 /// Schemas that may apply to the same value, one by way of the other, for the same reason.
 pub const SCHEMA_CHAIN_MAX: usize = 32;
+/// Schemas within one schema that lead from one to another: going through them takes stack.
+pub const SCHEMA_WAY_MAX: usize = 1_000;
 /// Regular expressions in one schema. Each takes memory for as long as the server runs.
 pub const SCHEMA_PATTERNS_MAX: usize = 64;
 /// Bytes of one compiled regular expression.
@@ -57,6 +59,8 @@ pub const SCHEMA_PATTERN_BYTES_MAX: usize = 64 * 1024;
 pub const SCHEMA_PATH_CHECKS_MAX: u64 = 10_000;
 /// Checks of one event's data, at most: about a second.
 pub const SCHEMA_CHECKS_MAX: u64 = 50_000_000;
+/// Schemas within schemas that are compared at once.
+pub const SCHEMA_COMPARISON_NESTING_MAX: usize = 64;
 /// Steps in which a new version must be proved additive.
 pub const SCHEMA_COMPARISONS_MAX: usize = 100_000;
 /// What is told of one event's violations, and of the reasons why a version is refused.

@@ -2,6 +2,7 @@
 
 mod additive;
 mod bounds;
+mod depth;
 mod graph;
 mod keywords;
 

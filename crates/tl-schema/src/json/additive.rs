@@ -13,7 +13,9 @@ use std::collections::{BTreeSet, HashMap};
 
 use serde_json::{Map, Value};
 
-use tl_model::limits::{SCHEMA_COMPARISONS_MAX, SCHEMA_FINDINGS_MAX};
+use tl_model::limits::{
+    SCHEMA_COMPARISON_NESTING_MAX, SCHEMA_COMPARISONS_MAX, SCHEMA_FINDINGS_MAX,
+};
 
 use super::graph::{address, resolve};
 use super::keywords::{list, map};
@@ -120,6 +122,9 @@ impl Comparison {
         self.steps += 1 + old.len();
         if self.steps > SCHEMA_COMPARISONS_MAX {
             return self.refuse(path, "the two versions are too large to be compared");
+        }
+        if self.open.len() >= SCHEMA_COMPARISON_NESTING_MAX {
+            return self.refuse(path, "the two versions are too deep to be compared");
         }
         self.open.push(place);
         let noted = self.reasons.len();

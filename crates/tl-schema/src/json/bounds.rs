@@ -8,9 +8,10 @@ use serde_json::Value;
 
 use tl_model::limits::{
     SCHEMA_CHAIN_MAX, SCHEMA_DATA_NESTING_MAX, SCHEMA_NESTING_MAX, SCHEMA_PATH_CHECKS_MAX,
-    SCHEMA_PATTERNS_MAX,
+    SCHEMA_PATTERNS_MAX, SCHEMA_WAY_MAX,
 };
 
+use super::depth::longest_way;
 use super::graph::Graph;
 use super::keywords::{Applies, map};
 use crate::{SchemaError, excerpt};
@@ -24,6 +25,11 @@ pub(super) fn check(document: &Value) -> Result<u64, SchemaError> {
     check_text(document, 0)?;
     let graph = Graph::of(document)?;
     check_keywords(&graph)?;
+    if longest_way(&graph) > SCHEMA_WAY_MAX {
+        return refuse(format!(
+            "its definitions lead from one to the other through more than {SCHEMA_WAY_MAX} schemas"
+        ));
+    }
     let order = order(&graph)?;
     let checks = path_checks(&graph, &order);
     if checks > SCHEMA_PATH_CHECKS_MAX {

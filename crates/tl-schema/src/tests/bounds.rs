@@ -43,8 +43,8 @@ fn schemas_without_end_are_refused() {
     refused(&json!({"$ref": "#"}), "without end");
     refused(&json!({"anyOf": [{"type": "string"}, {"$ref": "#"}]}), "without end");
     let chain = |at: usize| (format!("d{at}"), json!({"$ref": format!("#/$defs/d{}", at + 1)}));
-    let mut defs: serde_json::Map<_, _> = (0..5_000).map(chain).collect();
-    defs.insert("d5000".to_owned(), json!({}));
+    let mut defs: serde_json::Map<_, _> = (0..500).map(chain).collect();
+    defs.insert("d500".to_owned(), json!({}));
     refused(&json!({"$ref": "#/$defs/d0", "$defs": defs}), "without end");
 }
 
@@ -85,6 +85,41 @@ fn the_deepest_check_fits_the_stack_of_a_task() {
         assert_eq!(violations(&schema, &deep(40)), [""]);
     };
     let thread = std::thread::Builder::new().stack_size(1024 * 1024).spawn(check);
+    thread.expect("starts").join().expect("ends");
+}
+
+/// Each definition describes a property by the next one.
+fn long_chain(definitions: usize, last: Value) -> Value {
+    let next = |at| json!({"properties": {"a": {"$ref": format!("#/$defs/d{at}")}}});
+    chain_of(definitions, last, next)
+}
+
+fn chain_of(definitions: usize, last: Value, next: impl Fn(usize) -> Value) -> Value {
+    let defs = (0..definitions).map(|at| (format!("d{at}"), next(at + 1)));
+    let mut defs: serde_json::Map<_, _> = defs.collect();
+    defs.insert(format!("d{definitions}"), last);
+    json!({"$ref": "#/$defs/d0", "$defs": defs})
+}
+
+#[test]
+fn definitions_that_lead_far_are_borne_or_refused() {
+    refused(&long_chain(4_000, json!({})), "through more than 1000 schemas");
+    let check = || {
+        let old = json_schema(&long_chain(499, json!({})));
+        let new = json_schema(&long_chain(499, json!({"type": "null"})));
+        assert!(reasons(&old, &new)[0].contains("too deep to be compared"));
+        assert!(violations(&old, r#"{"a": {"a": {}}}"#).is_empty());
+        for around in ["anyOf", "oneOf", "allOf"] {
+            let next = |at| {
+                let parts = [json!({"$ref": format!("#/$defs/d{at}")}), json!({"type": "object"})];
+                json!({"additionalProperties": {around: parts}, "unevaluatedProperties": {}})
+            };
+            let _ = json_schema(&chain_of(240, json!({}), next));
+        }
+        let deep = (0..60).fold(json!({"type": "null"}), |schema, _| json!({"items": schema}));
+        let _ = json_schema(&deep);
+    };
+    let thread = std::thread::Builder::new().stack_size(2 * 1024 * 1024).spawn(check);
     thread.expect("starts").join().expect("ends");
 }
 
