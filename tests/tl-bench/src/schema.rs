@@ -94,7 +94,7 @@ fn micros(time: Duration, mut once: impl FnMut()) -> f64 {
 
 fn order() -> Value {
     let line = |at: u32| {
-        json!({"sku": format!("A-{at:05}"), "title": "A thing of some use", "quantity": at + 1,
+        json!({"sku": format!("A-{at:05}"), "title": "A thing of some more use", "quantity": at + 1,
                "price": {"amount": 12.5, "currency": "EUR"}})
     };
     let address = json!({"name": "Ada Lovelace", "street": "12 St James's Square",
