@@ -6,6 +6,7 @@ mod demo;
 mod logging;
 mod output;
 mod publish;
+mod schema;
 mod serve;
 mod state;
 mod store;
@@ -37,6 +38,7 @@ enum Command {
     Serve(serve::Serve),
     Publish(publish::Publish),
     Subscribe(subscribe::Subscribe),
+    Schema(schema::Schema),
     State(state::State),
     Store(store::Store),
     Config(config::Config),
@@ -90,6 +92,7 @@ async fn main() -> ExitCode {
         Command::Serve(serve) => serve.run().await,
         Command::Publish(publish) => publish.run().await,
         Command::Subscribe(subscribe) => subscribe.run().await,
+        Command::Schema(schema) => schema.run().await,
         Command::State(state) => Box::pin(state.run()).await,
         Command::Store(store) => store.run().await,
         Command::Config(config) => config.run(),
@@ -123,7 +126,7 @@ mod tests {
     #[test]
     fn help_tells_more_than_what_a_command_is_called() {
         let cli = Cli::command();
-        for name in ["bench", "demo", "publish", "serve", "state", "store", "subscribe"] {
+        for name in ["bench", "demo", "publish", "schema", "serve", "state", "store", "subscribe"] {
             let command = cli.find_subcommand(name).expect("it exists");
             let text = |about: Option<&clap::builder::StyledStr>| about.map(ToString::to_string);
             let (short, long) = (text(command.get_about()), text(command.get_long_about()));

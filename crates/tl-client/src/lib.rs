@@ -31,6 +31,7 @@
 mod backoff;
 mod client;
 mod error;
+mod schemas;
 mod session;
 mod state;
 mod subscription;
@@ -40,10 +41,12 @@ mod write;
 
 pub use client::{Client, ClientBuilder, Page, PublishOptions};
 pub use error::ClientError;
+pub use schemas::{NewSchema, PutSchema};
 pub use session::Session;
 pub use subscription::{Subscribe, Subscription, Update};
 pub use tl_model::IdempotencyKey;
 pub use tl_wire::draft::{Draft, ExtensionValue, Received};
 pub use tl_wire::generated::throughline::v1::Receipt;
+pub use tl_wire::schemas::SchemaVersion;
 pub use transport::TransportKind;
 pub use write::{ChangeOptions, Condition};

@@ -14,6 +14,7 @@ mod lanes;
 mod once;
 mod publish;
 mod read;
+mod schemas;
 mod state;
 mod subscribe;
 mod tail;
@@ -35,12 +36,16 @@ pub use lanes::{Script, Sent, Sink, WriteEvents};
 pub use once::Answer;
 pub use publish::{Publish, Receipts};
 pub use read::{Page, ReadRequest};
+pub use schemas::CHANNEL as SCHEMAS_CHANNEL;
+pub use schemas::{NewSchema, PutSchema, SchemaVersion};
 pub use state::{Precondition, State};
 pub use subscribe::Subscription;
 pub use tl_protocol::frame::Receipt;
+pub use tl_schema::Kind as SchemaKind;
 
 use lanes::Lanes;
 use once::Keys;
+use schemas::Schemas;
 use tail::Tail;
 use writer::Writer;
 
@@ -54,6 +59,7 @@ struct Shared {
     store: Arc<dyn LogStore>,
     environment: Arc<dyn Environment>,
     rules: Rules,
+    schemas: Schemas,
     tail: Arc<Tail>,
     lanes: Arc<Lanes>,
     keys: Arc<Keys>,
@@ -114,6 +120,7 @@ impl Engine {
             store,
             environment,
             rules,
+            schemas: Schemas::default(),
             tail,
             lanes,
             keys,

@@ -37,7 +37,8 @@ impl Engine {
     ///
     /// For the whole: `batch_too_large`; `overloaded`, `store_failed` and `deadline_exceeded`. After
     /// the latter two the events may have been logged all the same. For each event: what the
-    /// transport found, `channel_reserved`, `event_too_large`, `condition_failed`.
+    /// transport found, `channel_reserved`, `event_too_large`, `schema_violated`,
+    /// `schema_required`, `condition_failed`.
     pub fn publish(
         &self,
         call: &Call,
@@ -119,6 +120,7 @@ impl Engine {
             );
             return Err(Error::new(ErrorCode::EventTooLarge, detail));
         }
+        self.check_data(&event)?;
         let durability = if asked.ephemeral { Durability::None } else { rules.durability };
         Ok(Checked { event, durability })
     }

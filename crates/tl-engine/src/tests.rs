@@ -5,6 +5,7 @@ mod following;
 mod lanes;
 mod once;
 mod publishing;
+mod schemas;
 mod state;
 mod subscribing;
 

@@ -141,6 +141,14 @@ error_codes! {
     Overloaded = "overloaded", Server, true, "The server is busy";
     /// A parameter or header with a value that makes no sense.
     ParameterInvalid = "parameter_invalid", Caller, false, "Not a valid parameter";
+    /// A new version of a schema that would refuse what the one before accepts.
+    SchemaIncompatible = "schema_incompatible", Caller, false, "The schema is not compatible";
+    /// Something that is no schema, or one that is too costly.
+    SchemaInvalid = "schema_invalid", Caller, false, "Not a valid schema";
+    /// An event without a schema, in a channel that asks for one.
+    SchemaRequired = "schema_required", Caller, false, "A schema is required here";
+    /// Data that the schema does not accept.
+    SchemaViolated = "schema_violated", Caller, false, "The data does not match its schema";
     /// A selection that cannot be read.
     SelectionInvalid = "selection_invalid", Caller, false, "Not a valid selection";
     /// Others changed the document too often while this change was tried.

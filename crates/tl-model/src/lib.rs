@@ -17,6 +17,7 @@ pub mod limits;
 mod logged;
 mod position;
 mod rules;
+mod schema_rules;
 mod selection;
 mod shared;
 
@@ -31,5 +32,6 @@ pub use key::{Fingerprint, IdempotencyKey, IdempotencyKeyError, Once};
 pub use logged::{Appended, Gap, LoggedEvent, NewEvent};
 pub use position::{After, CursorError, CursorText, Epoch, EpochError, Offset, Position};
 pub use rules::{ChannelRules, Durability, Newer, Retention, Rule, Rules};
+pub use schema_rules::SchemaRule;
 pub use selection::{Pattern, PatternError, Selection, SelectionError};
 pub use shared::{Form, SharedEvent};

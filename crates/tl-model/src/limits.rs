@@ -49,6 +49,37 @@ pub const STATE_TRIES_MAX: usize = 64;
 /// Publishes one session may have under way; it is not read further until some are answered.
 pub const SESSION_PUBLISHES_MAX: usize = 1_024;
 
+// Schemas
+
+/// Largest schema: a few thousand lines.
+pub const SCHEMA_BYTES_MAX: usize = 256 * 1024;
+/// Deepest nesting of a schema's own text.
+pub const SCHEMA_NESTING_MAX: usize = 64;
+/// Deepest nesting of JSON data that is checked, so that a check needs little of the stack.
+pub const SCHEMA_DATA_NESTING_MAX: usize = 32;
+/// Schemas that may apply to the same value, one by way of the other, for the same reason.
+pub const SCHEMA_CHAIN_MAX: usize = 32;
+/// Schemas within one schema that lead from one to another: going through them takes stack.
+pub const SCHEMA_WAY_MAX: usize = 1_000;
+/// Regular expressions in one schema. Each takes memory for as long as the server runs.
+pub const SCHEMA_PATTERNS_MAX: usize = 64;
+/// Bytes of one compiled regular expression.
+pub const SCHEMA_PATTERN_BYTES_MAX: usize = 64 * 1024;
+/// Checks on the way to one value of the data, at most: recursive schemas can double at every step.
+pub const SCHEMA_PATH_CHECKS_MAX: u64 = 10_000;
+/// Checks of one event's data, at most: about a second.
+pub const SCHEMA_CHECKS_MAX: u64 = 50_000_000;
+/// Schemas within schemas that are compared at once.
+pub const SCHEMA_COMPARISON_NESTING_MAX: usize = 64;
+/// Steps in which a new version must be proved additive.
+pub const SCHEMA_COMPARISONS_MAX: usize = 100_000;
+/// What is told of one event's violations, and of the reasons why a version is refused.
+pub const SCHEMA_FINDINGS_MAX: usize = 8;
+/// Longest event type that can have a schema.
+pub const SCHEMA_TYPE_BYTES_MAX: usize = 255;
+/// Event types that can have a schema; all are held in memory.
+pub const SCHEMAS_MAX: usize = 1_000;
+
 // Reading
 
 /// Events in one page.

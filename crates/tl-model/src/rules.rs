@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use crate::channel::Channel;
 use crate::limits::EVENT_DATA_BYTES_MAX;
+use crate::schema_rules::{SchemaRule, SchemaRules};
 use crate::selection::Pattern;
 
 /// How safe an event is before its publisher gets the receipt.
@@ -116,17 +117,31 @@ impl Default for ChannelRules {
 /// All rules, in the order operators wrote them. Every rule whose pattern matches applies; where two
 /// speak of the same thing, the later one holds.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Rules(Vec<Rule>);
+pub struct Rules {
+    rules: Vec<Rule>,
+    schemas: SchemaRules,
+}
 
 impl Rules {
     /// These rules, in this order.
     pub fn new(rules: Vec<Rule>) -> Self {
-        Self(rules)
+        Self { rules, schemas: SchemaRules::default() }
+    }
+
+    /// The same rules, and which schemas hold in which channels; of these, the last that matches.
+    #[must_use]
+    pub fn with_schemas(self, schemas: Vec<(Pattern, SchemaRule)>) -> Self {
+        Self { schemas: SchemaRules::new(schemas), ..self }
+    }
+
+    /// Which schema the events of a channel are checked with.
+    pub fn schema_of(&self, channel: &Channel) -> &SchemaRule {
+        self.schemas.of(channel)
     }
 
     /// What holds for a channel.
     pub fn of(&self, channel: &Channel) -> ChannelRules {
-        let matching = self.0.iter().filter(|rule| rule.pattern.matches(channel));
+        let matching = self.rules.iter().filter(|rule| rule.pattern.matches(channel));
         matching.fold(ChannelRules::default(), |rules, rule| ChannelRules {
             durability: rule.durability.unwrap_or(rules.durability),
             retention: rule.retention.unwrap_or(rules.retention),
@@ -141,13 +156,15 @@ impl Rules {
     /// These rules, and one that operators need not know.
     #[must_use]
     pub fn and(mut self, rule: Rule) -> Self {
-        self.0.push(rule);
+        self.rules.push(rule);
         self
     }
 
     /// Whether no rule ever trims anything.
     pub fn keep_everything(&self) -> bool {
-        self.0.iter().all(|rule| rule.retention.is_none_or(|retention| retention.is_unlimited()))
+        self.rules
+            .iter()
+            .all(|rule| rule.retention.is_none_or(|retention| retention.is_unlimited()))
     }
 }
 

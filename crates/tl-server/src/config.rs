@@ -19,7 +19,7 @@ use tl_model::limits::{
     CONNECTIONS_MAX, HEARTBEAT, IDEMPOTENCY_KEYS_MAX, IDEMPOTENCY_WINDOW, WAIT_MAX,
 };
 
-pub use rules::{DurabilityConfig, RetentionConfig, RuleConfig};
+pub use rules::{DurabilityConfig, RetentionConfig, RuleConfig, SchemasConfig};
 pub use units::{ByteCount, HumanDuration};
 
 /// The whole configuration.

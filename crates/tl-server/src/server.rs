@@ -39,6 +39,9 @@ pub enum StartError {
     /// What the log says of requests answered before cannot be read.
     #[error(transparent)]
     Recover(Error),
+    /// The schemas of events cannot be read from the log.
+    #[error("the schemas cannot be read: {0}")]
+    Schemas(Error),
     /// The store cannot be opened.
     #[error(transparent)]
     Store(#[from] OpenError),
@@ -61,6 +64,7 @@ impl Server {
         };
         let engine = Engine::start(store, environment, options);
         engine.recover().await.map_err(StartError::Recover)?;
+        engine.load_schemas().await.map_err(StartError::Schemas)?;
         let service = host(&config, &engine).into_service();
         Self::listen(config, engine, service).await
     }

@@ -11,6 +11,10 @@
 //! | `GET /v1/channels/{channel}/state` | the channel's latest event as a document |
 //! | `PUT`, `PATCH`, `DELETE` the same | replaces, changes, deletes it |
 //! | `GET /v1/state?channel=…` | the documents of several channels, by page |
+//! | `GET /v1/schemas` | the schemas of event types |
+//! | `GET`, `PUT /v1/schemas/{type}` | the latest version of one; adds a version |
+//! | `GET /v1/schemas/{type}/versions/{version}` | any version |
+//! | `POST /v1/schemas/{type}/check` | whether a version would be taken |
 //!
 //! Standards: HTTP semantics (RFC 9110), `QUERY` (RFC 10008), `Prefer: wait`
 //! (RFC 7240), `Link` (RFC 8288), problem details (RFC 9457), CloudEvents HTTP binding 1.0.2 in all three modes.
@@ -25,6 +29,7 @@ mod form;
 mod page;
 mod polling;
 mod publish;
+mod schemas;
 mod state;
 mod write;
 
@@ -72,6 +77,7 @@ impl Transport for Rest {
         host.route(Route::new(Method::PUT, path, &[], state::replace));
         host.route(Route::new(Method::PATCH, path, &[], state::patch));
         host.route(Route::new(Method::DELETE, path, &[], state::delete));
+        schemas::mount(host);
     }
 }
 

@@ -28,6 +28,7 @@ fn ids(answer: &Answer) -> Vec<String> {
     page.events.iter().map(|received| received.event.id().to_owned()).collect()
 }
 
+mod schemas;
 mod writing;
 
 mod publishing {

@@ -24,6 +24,7 @@ pub mod problem;
 mod protobuf;
 pub mod query;
 pub mod receipts;
+pub mod schemas;
 pub mod sse;
 mod whitespace;
 

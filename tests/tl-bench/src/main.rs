@@ -23,6 +23,7 @@ mod publishers;
 mod readers;
 mod report;
 mod retention;
+mod schema;
 mod segments;
 mod sessions;
 mod stopped_readers;
@@ -135,6 +136,11 @@ const BENCHES: &[Bench] = &[
         name: "retention",
         what: "256 publishers on the engine while the store gives back what has expired",
         run: retention::run,
+    },
+    Bench {
+        name: "schema",
+        what: "checking an order of 1 KiB with the schema of its type",
+        run: schema::run,
     },
     Bench {
         name: "stopped-readers",

@@ -5,7 +5,7 @@ use super::workspace::{Package, Workspace};
 /// The crates of the workspace by ring, and what else of the workspace they may use.
 const LAYERS: &[Layer] = &[
     Layer { crates: &["tl-model"], may_use: &[], is_pure: true },
-    Layer { crates: &["tl-protocol"], may_use: &["tl-model"], is_pure: true },
+    Layer { crates: &["tl-protocol", "tl-schema"], may_use: &["tl-model"], is_pure: true },
     Layer {
         crates: &["tl-wire", "tl-store"],
         may_use: &["tl-model", "tl-protocol"],
@@ -13,7 +13,7 @@ const LAYERS: &[Layer] = &[
     },
     Layer {
         crates: &["tl-store-disk", "tl-engine"],
-        may_use: &["tl-model", "tl-protocol", "tl-store"],
+        may_use: &["tl-model", "tl-protocol", "tl-schema", "tl-store"],
         is_pure: false,
     },
     Layer {

@@ -1,8 +1,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use tl_engine::SCHEMAS_CHANNEL;
 use tl_model::limits::EVENT_DATA_BYTES_MAX;
-use tl_model::{Durability, Pattern, Retention, Rule, Rules};
+use tl_model::{Channel, Durability, Pattern, Retention, Rule, Rules, SchemaRule};
 
 use super::{ByteCount, HumanDuration};
 
@@ -28,6 +29,24 @@ pub struct RuleConfig {
     /// Whether every publish must have an idempotency key, so that it can be repeated safely.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub require_idempotency_key: Option<bool>,
+    /// Whether data is checked with the schema of its event's type.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schemas: Option<SchemasConfig>,
+    /// The schema that all events are checked with, whatever their type.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema: Option<String>,
+}
+
+/// Whether data is checked with the schema of its event's type.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SchemasConfig {
+    /// If the type has one. The default.
+    Known,
+    /// Not at all.
+    Off,
+    /// Always: events of types without a schema are refused.
+    Required,
 }
 
 /// How safe an event is before its publisher gets the receipt.
@@ -63,7 +82,30 @@ pub struct RetentionConfig {
 /// The rules of a configuration, or what is wrong with one.
 pub(super) fn parse(rules: &[RuleConfig]) -> Result<Rules, String> {
     let parsed = rules.iter().map(parse_one).collect::<Result<_, _>>()?;
-    Ok(Rules::new(parsed))
+    let schemas = rules.iter().map(parse_schemas).collect::<Result<Vec<_>, _>>()?;
+    Ok(Rules::new(parsed).with_schemas(schemas.into_iter().flatten().collect()))
+}
+
+/// What a rule says of schemas, if anything.
+fn parse_schemas(rule: &RuleConfig) -> Result<Option<(Pattern, SchemaRule)>, String> {
+    let schemas = match (rule.schemas, &rule.schema) {
+        (None, None) => return Ok(None),
+        (Some(_), Some(_)) => {
+            let text = "`schemas` and `schema` exclude each other";
+            return Err(format!("the rule for `{}`: {text}", rule.pattern));
+        }
+        (None, Some(name)) => SchemaRule::Named(name.as_str().into()),
+        (Some(SchemasConfig::Known), None) => SchemaRule::Known,
+        (Some(SchemasConfig::Off), None) => SchemaRule::Off,
+        (Some(SchemasConfig::Required), None) => SchemaRule::Required,
+    };
+    let pattern = Pattern::parse(&rule.pattern).map_err(|error| error.to_string())?;
+    Ok(Some((pattern, schemas)))
+}
+
+/// What is kept there has to be there when the server starts.
+fn is_kept_for_ever(pattern: &Pattern) -> bool {
+    Channel::parse(SCHEMAS_CHANNEL).is_ok_and(|channel| pattern.matches(&channel))
 }
 
 fn parse_one(rule: &RuleConfig) -> Result<Rule, String> {
@@ -76,6 +118,9 @@ fn parse_one(rule: &RuleConfig) -> Result<Rule, String> {
     }
     if rule.retention.is_some_and(|retention| retention.count == Some(0)) {
         return Err(format!("the rule for `{pattern}`: `retention.count` is at least 1"));
+    }
+    if rule.retention.is_some() && is_kept_for_ever(&pattern) {
+        return Err(format!("the rule for `{pattern}`: {SCHEMAS_CHANNEL} has no retention"));
     }
     Ok(Rule {
         pattern,

@@ -50,6 +50,26 @@ fn settings_are_read_as_people_write_them() {
 }
 
 #[test]
+fn schemas_are_asked_for_by_channel() {
+    let config = load(
+        r#"
+        [[rules]]
+        pattern = "orders.>"
+        schemas = "required"
+
+        [[rules]]
+        pattern = "orders.raw"
+        schema = "order"
+        "#,
+    );
+    let rules = config.expect("legal").rules();
+    let of = |name| rules.schema_of(&tl_model::Channel::parse(name).expect("channel")).clone();
+    assert_eq!(of("orders.eu"), tl_model::SchemaRule::Required);
+    assert_eq!(of("orders.raw"), tl_model::SchemaRule::Named("order".into()));
+    assert_eq!(of("chat"), tl_model::SchemaRule::Known);
+}
+
+#[test]
 fn mistakes_are_told_with_their_place() {
     let error = |text| load(text).expect_err("refused");
     assert!(error("[store]\ndirectry = \"x\"").contains("directry"));
@@ -63,6 +83,11 @@ fn mistakes_are_told_with_their_place() {
     assert!(error("[[rules]]\npattern = \"a..b\"").contains("`a..b`"));
     assert!(error("[[rules]]\npattern = \"a\"\nretention = { count = 0 }").contains("at least 1"));
     assert!(error("[[rules]]\npattern = \"a\"\nevent_bytes_max = \"1GB\"").contains("at most"));
+    assert!(
+        error("[[rules]]\npattern = \"a\"\nschemas = \"off\"\nschema = \"x\"").contains("exclude")
+    );
+    assert!(error("[[rules]]\npattern = \"a\"\nschemas = \"some\"").contains("required"));
+    assert!(error("[[rules]]\npattern = \"$cfg.>\"\nretention = {}").contains("no retention"));
     assert!(error("nonsense").contains("nonsense") || !error("nonsense").is_empty());
 }
 

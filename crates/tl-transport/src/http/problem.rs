@@ -38,6 +38,7 @@ pub const fn status(code: ErrorCode) -> StatusCode {
         | ErrorCode::FrameInvalid
         | ErrorCode::KeyRequired
         | ErrorCode::ParameterInvalid
+        | ErrorCode::SchemaInvalid
         | ErrorCode::SelectionInvalid
         | ErrorCode::SubscriptionInvalid => StatusCode::BAD_REQUEST,
         ErrorCode::ChannelReserved | ErrorCode::OriginForbidden => StatusCode::FORBIDDEN,
@@ -61,6 +62,8 @@ pub const fn status(code: ErrorCode) -> StatusCode {
         ErrorCode::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         ErrorCode::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
         ErrorCode::NotFound => StatusCode::NOT_FOUND,
+        ErrorCode::SchemaIncompatible => StatusCode::CONFLICT,
+        ErrorCode::SchemaRequired | ErrorCode::SchemaViolated => StatusCode::UNPROCESSABLE_ENTITY,
         ErrorCode::StoreFull => StatusCode::INSUFFICIENT_STORAGE,
         ErrorCode::UpgradeRequired => StatusCode::UPGRADE_REQUIRED,
     }

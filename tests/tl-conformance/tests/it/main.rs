@@ -15,6 +15,7 @@ mod once;
 mod openapi;
 mod payloads;
 mod payments;
+mod schemas;
 mod state;
 mod store;
 mod updates;
