@@ -82,11 +82,13 @@ impl Allowed {
     }
 }
 
-const METHODS: &str = "GET, HEAD, POST, QUERY";
+const METHODS: &str = "DELETE, GET, HEAD, PATCH, POST, PUT, QUERY";
 /// What pages send beyond what they always may. `*` does not cover everything in old browsers.
-const HEADERS: &str = "content-encoding, content-type, if-none-match, last-event-id, prefer, \
-                       request-timeout, traceparent, \
-                       ce-id, ce-source, ce-specversion, ce-subject, ce-time, ce-type";
+const HEADERS: &str = "content-encoding, content-type, idempotency-key, if-match, if-none-match, \
+                       last-event-id, prefer, request-timeout, traceparent, \
+                       ce-dataschema, ce-id, ce-source, ce-specversion, ce-subject, ce-time, ce-type";
 /// What pages need to read beyond what they always may.
-const EXPOSED: &str =
-    "accept-query, deprecation, etag, link, location, poll-interval, retry-after, sunset";
+const EXPOSED: &str = "accept-patch, accept-query, deprecation, etag, idempotency-replayed, link, \
+                       location, poll-interval, retry-after, sunset, \
+                       ce-channel, ce-cursor, ce-dataschema, ce-id, ce-source, ce-specversion, \
+                       ce-subject, ce-time, ce-type";
