@@ -17,9 +17,10 @@ pub(crate) fn mount(host: &mut Host) {
     let one = "/v1/schemas/{type}";
     host.route(Route::new(Method::GET, "/v1/schemas", &[JSON], list));
     host.route(Route::new(Method::GET, one, &[], read));
-    host.route(Route::new(Method::PUT, one, &[], put));
+    host.route(Route::new(Method::PUT, one, &[], put).taking(TAKES));
     host.route(Route::new(Method::GET, "/v1/schemas/{type}/versions/{version}", &[], read_version));
-    host.route(Route::new(Method::POST, "/v1/schemas/{type}/check", &[], check));
+    let check = Route::new(Method::POST, "/v1/schemas/{type}/check", &[], check);
+    host.route(check.taking(TAKES));
 }
 
 async fn list(exchange: Exchange) -> Result<Response, Error> {
@@ -119,6 +120,9 @@ fn tag(version: u32) -> HeaderValue {
     HeaderValue::from_str(&format!("\"{version}\"")).expect("digits are legal in any header")
 }
 
+/// What a schema may be written in.
+const TAKES: &[&str] =
+    &["application/schema+json", JSON, "text/x-protobuf", "application/x-protobuf"];
 const NO_CACHE: HeaderValue = HeaderValue::from_static("private, no-cache");
 /// The protobuf message that is meant.
 const MESSAGE: HeaderName = HeaderName::from_static("schema-message");

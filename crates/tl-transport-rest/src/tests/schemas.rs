@@ -58,10 +58,12 @@ async fn a_version_that_is_not_additive_is_refused_and_changes_nothing() {
     let refused = put_json(&kit, r#"{"type": "float"}"#).await;
     assert_eq!(refused.status, StatusCode::BAD_REQUEST);
     assert!(refused.text().contains("schema_invalid"), "{}", refused.text());
-    assert_eq!(
-        put(&kit, PATH, "text/plain", ORDER).await.status,
-        StatusCode::UNSUPPORTED_MEDIA_TYPE
-    );
+    for refused in
+        [put(&kit, PATH, "text/plain", ORDER).await, post(&kit, &check, "text/plain", ORDER).await]
+    {
+        assert_eq!(refused.status, StatusCode::UNSUPPORTED_MEDIA_TYPE);
+        assert!(refused.header("accept").contains("text/x-protobuf"), "it says what is taken");
+    }
     assert_eq!(kit.get(PATH).await.header("etag"), "\"1\"");
 }
 

@@ -48,7 +48,8 @@ async fn publish(client: &Client, data: &[Value]) -> Vec<String> {
     let by_rest = told(&receipts);
     for form in [Form::Json, Form::Protobuf] {
         let session = client.session(form).await.expect("a session");
-        let receipts = session.publish(CHANNEL, events.clone(), options.clone()).await.expect("answers");
+        let receipts =
+            session.publish(CHANNEL, events.clone(), options.clone()).await.expect("answers");
         assert_eq!(told(&receipts), by_rest, "over WebSocket, {form:?}");
     }
     for (event, by_rest) in events.iter().zip(&by_rest) {
