@@ -8,6 +8,8 @@ from schemathesis.core.parameters import ParameterLocation
 from schemathesis.openapi.checks import RejectedPositiveData
 
 NDJSON = "application/x-ndjson"
+PROTOBUF = ("application/protobuf", "application/x-protobuf")
+PROTO = "text/x-protobuf"
 STRUCTURED = ("application/cloudevents+json", "application/cloudevents-batch+json", NDJSON)
 
 
@@ -25,13 +27,36 @@ def deserialize_lines(ctx, response):
     return response.content.decode()
 
 
+@schemathesis.serializer(*PROTOBUF)
+def serialize_bytes(ctx, value):
+    """Messages are bytes; those of examples are written as text."""
+    value = getattr(value, "data", value)
+    return value if isinstance(value, bytes) else str(value).encode("utf-8", "replace")
+
+
+@schemathesis.serializer(PROTO)
+def serialize_source(ctx, value):
+    """The source of a schema is text."""
+    return value if isinstance(value, bytes) else str(value).encode("utf-8", "replace")
+
+
+@schemathesis.deserializer(PROTO)
+def deserialize_source(ctx, response):
+    """So it is when it is read."""
+    return response.content.decode()
+
+
 @schemathesis.hook
 def filter_failure(ctx, failure, case, response):
     """Drops what OpenAPI has no words for; everything else is a failure."""
     if isinstance(failure, AcceptedNegativeData):
-        return not (is_batch(response) or is_wrong_only_in_ignored_headers(case))
+        return not (is_batch(response) or is_wrong_only_in_ignored_headers(case) or is_any_text(case))
     if isinstance(failure, RejectedPositiveData):
-        return not (has_lines(case) or is_refused_for_what_no_schema_can_say(case, response))
+        is_no_message = case.media_type in PROTOBUF and is_refused_as(response, "event_invalid")
+        # Whether something is a schema is more than a schema can say.
+        is_no_schema = is_refused_as(response, "schema_invalid")
+        is_unsaid = is_refused_for_what_no_schema_can_say(case, response)
+        return not (has_lines(case) or is_no_message or is_no_schema or is_unsaid)
     return True
 
 
@@ -49,6 +74,17 @@ def is_wrong_only_in_ignored_headers(case):
     return wrong == {ParameterLocation.HEADER} and (is_structured or is_unknown)
 
 
+def is_any_text(case):
+    """Bytes and texts that are wrong as JSON are right as what they are."""
+    wrong = {place for place, part in case.meta.components.items() if part.mode.is_negative}
+    return wrong == {ParameterLocation.BODY} and case.media_type in (*PROTOBUF, PROTO)
+
+
+def is_refused_as(response, code):
+    """Whether the answer is this error of the request."""
+    return response.status_code == 400 and response.json()["code"] == code
+
+
 def has_lines(case):
     """That each line of a text is JSON is more than a schema can say."""
     return case.media_type == NDJSON
@@ -56,7 +92,7 @@ def has_lines(case):
 
 def is_refused_for_what_no_schema_can_say(case, response):
     """An event that no schema of one member can tell from a legal one."""
-    if response.status_code != 400 or response.json()["code"] != "event_invalid":
+    if not is_refused_as(response, "event_invalid"):
         return False
     detail = response.json()["detail"]
     names_no_channel = detail.startswith("the event must name its `channel`")
