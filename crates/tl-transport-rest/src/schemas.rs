@@ -3,7 +3,7 @@
 use tl_transport::Bytes;
 use tl_transport::engine::{NewSchema, PutSchema, SchemaKind, SchemaVersion};
 use tl_transport::http::types::header::{
-    CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, IF_NONE_MATCH, LOCATION,
+    CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, LOCATION,
 };
 use tl_transport::http::types::{Method, StatusCode};
 use tl_transport::http::{Exchange, Response, respond};
@@ -12,6 +12,8 @@ use tl_transport::model::{Error, ErrorCode, content_type};
 use tl_transport::wire::page::JSON;
 use tl_transport::wire::schemas as wire;
 use tl_transport::{Host, Route};
+
+use crate::event::is_known;
 
 pub(crate) fn mount(host: &mut Host) {
     let one = "/v1/schemas/{type}";
@@ -52,7 +54,7 @@ async fn respond_with(exchange: Exchange, version: Option<u32>) -> Result<Respon
     let event_type = exchange.param("type");
     let (found, source) = exchange.engine.schema(&exchange.call, event_type, version).await?;
     let tag = tag(found.version);
-    if exchange.headers().get(IF_NONE_MATCH) == Some(&tag) {
+    if is_known(exchange.headers(), &tag) {
         let mut response = Response::default();
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         response.headers_mut().extend([(ETAG, tag), (CACHE_CONTROL, NO_CACHE)]);
