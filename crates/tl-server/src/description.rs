@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 use tl_model::ErrorCode;
+use tl_transport::http::status;
 use tl_transport::http::types::Method;
 use tl_transport_openapi::DOCUMENT;
 
@@ -40,6 +41,24 @@ fn has_no_name_in_openapi(method: &Method) -> bool {
 fn the_document_has_every_error_code() {
     let codes: Vec<_> = ErrorCode::ALL.iter().map(|code| code.as_str()).collect();
     assert_eq!(document()["components"]["schemas"]["ErrorCode"]["enum"], Value::from(codes));
+}
+
+#[test]
+fn every_example_of_an_error_is_what_the_server_says() {
+    let document = document();
+    let responses = document["components"]["responses"].as_object().expect("there are responses");
+    let contents = responses.values().map(|it| &it["content"]["application/problem+json"]);
+    let examples = contents.filter_map(|content| content["examples"].as_object()).flatten();
+    let mut count = 0;
+    for (name, example) in examples {
+        let told = &example["value"];
+        let code: ErrorCode = told["code"].as_str().expect("a code").parse().expect("it is known");
+        assert_eq!(told["title"], code.title(), "{name}");
+        assert_eq!(told["retryable"], code.is_retryable(), "{name}");
+        assert_eq!(told["status"], status(code).as_u16(), "{name}");
+        count += 1;
+    }
+    assert!(count > 20, "{count}");
 }
 
 #[test]

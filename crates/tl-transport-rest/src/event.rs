@@ -61,7 +61,7 @@ pub(crate) fn place(tag: &str) -> Option<Position> {
 }
 
 /// Whether `If-None-Match` has a tag, compared weakly (RFC 9110 §13.1.2).
-fn is_known(headers: &HeaderMap, tag: &HeaderValue) -> bool {
+pub(crate) fn is_known(headers: &HeaderMap, tag: &HeaderValue) -> bool {
     let values = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
     let mut known = values.flat_map(|value| value.split(',')).map(str::trim);
     known.any(|known| known == "*" || known.trim_start_matches("W/").as_bytes() == tag.as_bytes())

@@ -3,7 +3,7 @@
 use tl_transport::Bytes;
 use tl_transport::engine::{NewSchema, PutSchema, SchemaKind, SchemaVersion};
 use tl_transport::http::types::header::{
-    CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, IF_NONE_MATCH, LOCATION,
+    CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, LOCATION,
 };
 use tl_transport::http::types::{Method, StatusCode};
 use tl_transport::http::{Exchange, Response, respond};
@@ -13,13 +13,16 @@ use tl_transport::wire::page::JSON;
 use tl_transport::wire::schemas as wire;
 use tl_transport::{Host, Route};
 
+use crate::event::is_known;
+
 pub(crate) fn mount(host: &mut Host) {
     let one = "/v1/schemas/{type}";
     host.route(Route::new(Method::GET, "/v1/schemas", &[JSON], list));
     host.route(Route::new(Method::GET, one, &[], read));
-    host.route(Route::new(Method::PUT, one, &[], put));
+    host.route(Route::new(Method::PUT, one, &[], put).taking(TAKES));
     host.route(Route::new(Method::GET, "/v1/schemas/{type}/versions/{version}", &[], read_version));
-    host.route(Route::new(Method::POST, "/v1/schemas/{type}/check", &[], check));
+    let check = Route::new(Method::POST, "/v1/schemas/{type}/check", &[], check);
+    host.route(check.taking(TAKES));
 }
 
 async fn list(exchange: Exchange) -> Result<Response, Error> {
@@ -51,7 +54,7 @@ async fn respond_with(exchange: Exchange, version: Option<u32>) -> Result<Respon
     let event_type = exchange.param("type");
     let (found, source) = exchange.engine.schema(&exchange.call, event_type, version).await?;
     let tag = tag(found.version);
-    if exchange.headers().get(IF_NONE_MATCH) == Some(&tag) {
+    if is_known(exchange.headers(), &tag) {
         let mut response = Response::default();
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         response.headers_mut().extend([(ETAG, tag), (CACHE_CONTROL, NO_CACHE)]);
@@ -119,6 +122,9 @@ fn tag(version: u32) -> HeaderValue {
     HeaderValue::from_str(&format!("\"{version}\"")).expect("digits are legal in any header")
 }
 
+/// What a schema may be written in.
+const TAKES: &[&str] =
+    &["application/schema+json", JSON, "text/x-protobuf", "application/x-protobuf"];
 const NO_CACHE: HeaderValue = HeaderValue::from_static("private, no-cache");
 /// The protobuf message that is meant.
 const MESSAGE: HeaderName = HeaderName::from_static("schema-message");

@@ -53,13 +53,21 @@ pub(crate) async fn replace(mut exchange: Exchange) -> Result<Response, Error> {
 }
 
 /// `PATCH`: the document, changed by a merge patch. Whoever changes it meanwhile goes first.
-pub(crate) async fn patch(mut exchange: Exchange) -> Result<Response, Error> {
+pub(crate) async fn patch(exchange: Exchange) -> Result<Response, Error> {
+    match merge(exchange).await {
+        Err(error) if error.code == ErrorCode::MediaTypeUnsupported => Ok(no_patch(&error)),
+        answered => answered,
+    }
+}
+
+async fn merge(mut exchange: Exchange) -> Result<Response, Error> {
     exchange.query().finish()?;
     let channel = exchange.channel()?;
     let patch = exchange.body(EVENT_DATA_BYTES_MAX).await?;
     let content_type = exchange.header("content-type")?.map(content_type::essence);
     if !content_type.is_some_and(|it| it.eq_ignore_ascii_case(merge_patch::CONTENT_TYPE)) {
-        return Ok(no_patch());
+        let detail = "a patch is a merge patch, application/merge-patch+json (RFC 7396)";
+        return Err(Error::new(ErrorCode::MediaTypeUnsupported, detail));
     }
     let asked = Draft { data: Some(patch.clone()), ..attributes(&exchange)? };
     let once = once(&exchange, "patch", &channel, &asked)?;
@@ -131,10 +139,9 @@ fn publish(
     Ok(Publish { events, conditions: seen.into_iter().collect(), ..Publish::default() })
 }
 
-/// What else a patch may be: nothing (RFC 5789 §2.2).
-fn no_patch() -> Response {
-    let detail = "a patch is a merge patch, application/merge-patch+json (RFC 7396)";
-    let mut response = problem_response(&Error::new(ErrorCode::MediaTypeUnsupported, detail));
+/// A refusal that says what a patch may be (RFC 5789 §2.2).
+fn no_patch(error: &Error) -> Response {
+    let mut response = problem_response(error);
     let accepted = HeaderValue::from_static(merge_patch::CONTENT_TYPE);
     response.headers_mut().insert(HeaderName::from_static("accept-patch"), accepted);
     response

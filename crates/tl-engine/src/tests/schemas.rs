@@ -195,6 +195,11 @@ async fn rules_say_which_schema_holds_where() {
     assert!(told(&engine, "strict.a", "order", "{}").await.starts_with("schema_violated"));
     assert_eq!(told(&engine, "strict.a", "order", r#"{"total": 1}"#).await, "ok");
     assert_eq!(told(&engine, "raw", "order", "{}").await, "ok");
+    let deleted = tl_model::AttributeValue::Boolean(true);
+    let tombstone = Event::builder("1", "/test", "order").extension(tl_model::TOMBSTONE, deleted);
+    let event = tombstone.build().expect("legal");
+    let tombstone = NewEvent { channel: channel("strict.a"), event };
+    assert!(publish(&engine, events(vec![tombstone])).await[0].is_ok(), "what is gone has no form");
 }
 
 #[tokio::test]

@@ -32,8 +32,10 @@ async fn versions_are_put_and_read() {
         let read = kit.get(path).await;
         assert_eq!((read.status, read.header("etag"), read.text()), (StatusCode::OK, etag, text));
         assert_eq!(read.header("content-type"), "application/schema+json");
-        let known = kit.ask(Method::GET, path, &[("if-none-match", etag)], "").await;
-        assert_eq!(known.status, StatusCode::NOT_MODIFIED);
+        for known in [etag, &format!("W/{etag}"), &format!("\"x\", {etag}"), "*"] {
+            let again = kit.ask(Method::GET, path, &[("if-none-match", known)], "").await;
+            assert_eq!(again.status, StatusCode::NOT_MODIFIED, "{known}");
+        }
     }
     let list = kit.get("/v1/schemas").await;
     assert!(list.text().contains(r#""type":"order.created","version":2,"#), "{}", list.text());
@@ -58,10 +60,12 @@ async fn a_version_that_is_not_additive_is_refused_and_changes_nothing() {
     let refused = put_json(&kit, r#"{"type": "float"}"#).await;
     assert_eq!(refused.status, StatusCode::BAD_REQUEST);
     assert!(refused.text().contains("schema_invalid"), "{}", refused.text());
-    assert_eq!(
-        put(&kit, PATH, "text/plain", ORDER).await.status,
-        StatusCode::UNSUPPORTED_MEDIA_TYPE
-    );
+    for refused in
+        [put(&kit, PATH, "text/plain", ORDER).await, post(&kit, &check, "text/plain", ORDER).await]
+    {
+        assert_eq!(refused.status, StatusCode::UNSUPPORTED_MEDIA_TYPE);
+        assert!(refused.header("accept").contains("text/x-protobuf"), "it says what is taken");
+    }
     assert_eq!(kit.get(PATH).await.header("etag"), "\"1\"");
 }
 

@@ -56,9 +56,12 @@ async fn a_merge_patch_changes_what_it_names() {
     assert_eq!(renamed.status, StatusCode::OK);
     assert_eq!(kit.get(STATE).await.header("ce-type"), "order.paid");
     let json = [("content-type", "application/json")];
-    let refused = kit.ask(Method::PATCH, STATE, &json, "{}").await;
-    assert_eq!(refused.status, StatusCode::UNSUPPORTED_MEDIA_TYPE);
-    assert_eq!(refused.header("accept-patch"), MERGE);
+    let packed = [("content-type", MERGE), ("content-encoding", "compress")];
+    for headers in [&json[..], &packed] {
+        let refused = kit.ask(Method::PATCH, STATE, headers, "{}").await;
+        assert_eq!(refused.status, StatusCode::UNSUPPORTED_MEDIA_TYPE);
+        assert_eq!(refused.header("accept-patch"), MERGE);
+    }
     assert_eq!(code(&patch(&kit, &[], "{").await), "event_invalid");
     let text = [("content-type", "text/plain")];
     kit.ask(Method::PUT, STATE, &text, "words").await;
