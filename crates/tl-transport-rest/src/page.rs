@@ -87,7 +87,7 @@ async fn answer(exchange: &Exchange, query: Query, rest: Option<Rest>) -> Result
     if found.is_empty() && !asked.wait.is_zero() {
         return Ok(asked.respond_later(found.next));
     }
-    if let Some(known) = known.filter(|known| *known == found.validator(asked.served)) {
+    if let Some(known) = known.filter(|known| *known == found.validator(&asked)) {
         return Ok(not_modified(&asked, known, found.freshness(&asked)));
     }
     Ok(found.respond(&asked))
@@ -216,8 +216,12 @@ impl Found {
         self.events.is_empty() && self.gap.is_none()
     }
 
-    fn validator(&self, served: Served) -> Validator {
-        Validator::new(self.next, self.caught_up, served)
+    fn validator(&self, asked: &Asked) -> Validator {
+        let validator = Validator::new(self.next, self.caught_up, asked.served);
+        match asked.only_documents {
+            true => validator.of_documents(self.events.len()),
+            false => validator,
+        }
     }
 
     /// A page behind a cursor that the log goes on after says what stands between two places for ever.
@@ -246,7 +250,7 @@ impl Found {
         };
         let mut response = respond(StatusCode::OK, asked.served, body);
         let headers = response.headers_mut();
-        let tag = self.validator(asked.served).header();
+        let tag = self.validator(asked).header();
         headers.extend(caching::headers(self.freshness(asked), asked.audience, tag));
         headers.extend(link(asked, &next.cursor(), "next"));
         headers.extend(link(asked, &asked.after.to_string(), "self"));

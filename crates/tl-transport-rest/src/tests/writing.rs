@@ -200,3 +200,23 @@ async fn documents_are_listed_by_page_with_their_values() {
     assert_eq!(unchanged.status, StatusCode::NOT_MODIFIED);
     assert_eq!(kit.get("/v1/state?channel=a.*&wait=1").await.status, StatusCode::BAD_REQUEST);
 }
+
+#[tokio::test]
+async fn a_page_of_documents_that_has_fewer_than_before_has_another_tag() {
+    let kit = kit();
+    put(&kit, &[], "1").await;
+    let lines = "{\"data\":1}\n".repeat(1_000);
+    for _ in 0..17 {
+        post(&kit, "/v1/channels/busy/events", "application/x-ndjson", &lines).await;
+    }
+    let path = "/v1/state?channel=%3E";
+    let first = kit.get(path).await;
+    assert!(first.text().contains("orders"), "{}", first.text());
+    let known = [("if-none-match", first.header("etag"))];
+    let again = kit.ask(Method::GET, path, &known, "").await;
+    assert_eq!(again.status, StatusCode::NOT_MODIFIED);
+    kit.ask(Method::DELETE, STATE, &[], "").await;
+    let without = kit.ask(Method::GET, path, &known, "").await;
+    assert_eq!(without.status, StatusCode::OK);
+    assert!(!without.text().contains("orders"), "{}", without.text());
+}
