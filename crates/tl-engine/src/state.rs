@@ -98,6 +98,11 @@ impl Engine {
         last.is_some_and(|last| last.offset == event.offset) && !event.event.is_tombstone()
     }
 
+    /// Whether a channel has had an event behind a place.
+    pub fn is_followed(&self, channel: &Channel, place: Position) -> bool {
+        self.shared.store.last(channel).is_some_and(|last| last.offset > place.offset)
+    }
+
     /// The condition that a channel's last event is still this one; without a place, that it has not
     /// had one.
     ///

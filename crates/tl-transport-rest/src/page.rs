@@ -1,5 +1,6 @@
 //! `GET …/events`: a page, at once or as soon as there is something in it.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -158,15 +159,23 @@ async fn documents_at_once(asked: &Asked) -> Result<Found, Error> {
         let page = engine.read(call, request).await?;
         // Whoever begins misses nothing; whoever goes on may have missed that something was deleted.
         found.gap = found.gap.or(page.gap.filter(|_| is_going_on));
-        let mut documents = page.events.into_iter().filter(|event| engine.is_current(event));
+        let is_overtaken = Cell::new(false);
+        let is_document = |event: &LoggedEvent| {
+            let is_document = engine.is_current(event);
+            // Its document stands behind the end of this page: it must not seem to have none.
+            let is_behind = !is_document && engine.is_followed(&event.channel, page.next);
+            is_overtaken.set(is_overtaken.get() || is_behind);
+            is_document
+        };
+        let mut documents = page.events.into_iter().filter(is_document);
         let taken: Vec<_> = documents.by_ref().take(events_max - found.events.len()).collect();
         let has_more = documents.next().is_some();
         bytes += taken.iter().map(LoggedEvent::cost).sum::<usize>();
         found.events.extend(taken.into_iter().map(share));
         let last = found.events.last().map_or(page.next.offset, |(offset, _)| *offset);
         found.next = if has_more { Position { offset: last, ..page.next } } else { page.next };
-        found.caught_up = page.caught_up && !has_more;
-        if has_more || page.caught_up || bytes >= PAGE_BYTES_MAX {
+        found.caught_up = page.caught_up && !has_more && !is_overtaken.get();
+        if has_more || found.caught_up || bytes >= PAGE_BYTES_MAX {
             break;
         }
         after = After::Position(page.next);

@@ -140,7 +140,8 @@ mod tests {
         for served in [JSON, NDJSON, CLOUDEVENTS_BATCH, PROTOBUF] {
             for caught_up in [true, false] {
                 let validator = Validator::new(next, caught_up, served);
-                for validator in [validator, validator.of_documents(0), validator.of_documents(12)] {
+                for validator in [validator, validator.of_documents(0), validator.of_documents(12)]
+                {
                     let header = validator.header();
                     assert_eq!(Validator::parse(Some(&header), served), Some(validator));
                 }

@@ -220,3 +220,27 @@ async fn a_page_of_documents_that_has_fewer_than_before_has_another_tag() {
     assert_eq!(without.status, StatusCode::OK);
     assert!(!without.text().contains("orders"), "{}", without.text());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_document_that_changes_while_it_is_listed_is_on_one_of_the_pages() {
+    let kit = std::sync::Arc::new(kit());
+    put(&kit, &[], "0").await;
+    let writer = kit.clone();
+    let writing = tokio::spawn(async move {
+        for _ in 0..2_000 {
+            put(&writer, &[], "1").await;
+        }
+    });
+    while !writing.is_finished() {
+        let (mut path, mut found) = ("/v1/state?channel=orders".to_owned(), 0);
+        loop {
+            let page = page::read(&kit.get(&path).await.body).expect("a page");
+            found += page.events.len();
+            if page.caught_up {
+                break;
+            }
+            path = format!("/v1/state?channel=orders&after={}", page.next.cursor());
+        }
+        assert!(found > 0, "it has had a document all the time");
+    }
+}
