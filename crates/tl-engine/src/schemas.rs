@@ -89,8 +89,9 @@ impl Engine {
         Ok((found.clone(), source))
     }
 
-    /// Whether an event is what its channel and type ask for.
-    pub(crate) fn check_data(&self, new: &NewEvent) -> Result<(), Error> {
+    /// Whether an event is what its channel and type ask for. All events of a batch take their checks
+    /// from the same number.
+    pub(crate) fn check_data(&self, new: &NewEvent, checks_left: &mut u64) -> Result<(), Error> {
         let rule = self.shared.rules.schema_of(&new.channel);
         let schemas = &self.shared.schemas;
         let name = match rule {
@@ -100,14 +101,14 @@ impl Engine {
             SchemaRule::Named(name) => name,
         };
         match schemas.table().entries.get(name) {
-            Some(entry) => check(entry, &new.event),
+            Some(entry) => check(entry, &new.event, checks_left),
             None if *rule == SchemaRule::Known => Ok(()),
             None => Err(required(&new.channel, name)),
         }
     }
 }
 
-fn check(entry: &Entry, event: &Event) -> Result<(), Error> {
+fn check(entry: &Entry, event: &Event, checks_left: &mut u64) -> Result<(), Error> {
     let SchemaVersion { event_type, version, .. } = entry.latest();
     let Some(schema) = &entry.schema else { return Err(unusable(event_type)) };
     let violated = |what: &str| {
@@ -115,7 +116,8 @@ fn check(entry: &Entry, event: &Event) -> Result<(), Error> {
         Error::new(ErrorCode::SchemaViolated, detail)
     };
     let Some(data) = event.data_bytes() else { return Err(violated("there is no data")) };
-    schema.check(data, encoding(event)).map_err(|violations| {
+    let checked = schema.check_within(data, encoding(event), checks_left).ok_or_else(too_much)?;
+    checked.map_err(|violations| {
         let all = violations.iter().map(|it| match it.path.as_str() {
             "" => format!("the data {}", it.message.trim_start_matches("the value ")),
             _ => it.to_string(),
@@ -134,6 +136,12 @@ fn encoding(event: &Event) -> Encoding {
         _ if essence.is_some_and(is_protobuf) => Encoding::Protobuf,
         _ => Encoding::Other,
     }
+}
+
+/// A batch must not keep everybody else waiting for as many seconds as it has events.
+fn too_much() -> Error {
+    let detail = "checking this batch with its schemas takes too long; send several smaller ones";
+    Error::new(ErrorCode::BatchTooLarge, detail)
 }
 
 fn not_found() -> Error {

@@ -40,24 +40,35 @@ impl JsonSchema {
         Ok(Self { document, validator, path_checks })
     }
 
-    pub(crate) fn check(&self, data: &[u8]) -> Result<(), Vec<Violation>> {
+    /// Takes the checks from those that are left; `None` if there are too few.
+    pub(crate) fn check(&self, data: &[u8], left: &mut u64) -> Option<Result<(), Vec<Violation>>> {
+        let (value, checks) = match self.read(data) {
+            Ok(read) => read,
+            Err(violation) => return Some(Err(vec![violation])),
+        };
+        *left = left.checked_sub(checks)?;
+        Some(match self.validator.is_valid(&value) {
+            true => Ok(()),
+            false => Err(self.violations(&value, checks)),
+        })
+    }
+
+    /// The data, and the checks that it takes at most.
+    fn read(&self, data: &[u8]) -> Result<(Value, u64), Violation> {
         let value: Value = serde_json::from_slice(data).map_err(|error| {
-            vec![Violation::of_all(&format!("is not JSON that can be checked: {error}"))]
+            Violation::of_all(&format!("is not JSON that can be checked: {error}"))
         })?;
         let Size { values, nesting } = Size::of(&value);
         if nesting > SCHEMA_DATA_NESTING_MAX {
             let text = format!("is nested deeper than {SCHEMA_DATA_NESTING_MAX} levels");
-            return Err(vec![Violation::of_all(&text)]);
+            return Err(Violation::of_all(&text));
         }
         let checks = self.path_checks.saturating_mul(values);
         if checks > SCHEMA_CHECKS_MAX {
             let text = format!("has {values} values, too many to be checked with this schema");
-            return Err(vec![Violation::of_all(&text)]);
+            return Err(Violation::of_all(&text));
         }
-        match self.validator.is_valid(&value) {
-            true => Ok(()),
-            false => Err(self.violations(&value, checks)),
-        }
+        Ok((value, checks))
     }
 
     pub(crate) fn reasons_against(&self, old: &Self) -> Vec<Reason> {
