@@ -88,6 +88,9 @@ impl Engine {
         let logged = checked.iter().flatten().filter(|it| it.durability != Durability::None);
         let Some(durability) = logged.clone().map(|it| it.durability).max() else {
             check_key(&checked, claim.as_ref())?;
+            if let Err(broken) = self.check_conditions(&conditions) {
+                return Ok(Submitted::Refused(refuse_all(checked, &broken)));
+            }
             return Ok(Submitted::Ephemeral(checked));
         };
         let mut events: Vec<_> = logged.map(|it| it.event.clone()).collect();
@@ -140,8 +143,7 @@ impl Engine {
         let mut appended = match appended {
             Ok(appended) => appended.into_iter(),
             Err(error) if error.code == ErrorCode::ConditionFailed => {
-                let refuse = |it: Result<Checked, Error>| Err(it.err().unwrap_or(error.clone()));
-                return Ok(checked.into_iter().map(refuse).collect());
+                return Ok(refuse_all(checked, &error));
             }
             Err(error) => return Err(error),
         };
@@ -242,6 +244,12 @@ fn check_key(checked: &[Result<Checked, Error>], claim: Option<&Claim>) -> Resul
         }
         _ => Ok(()),
     }
+}
+
+/// The answers when a condition does not hold.
+fn refuse_all(checked: Vec<Result<Checked, Error>>, broken: &Error) -> Receipts {
+    let refuse = |it: Result<Checked, Error>| Err(it.err().unwrap_or(broken.clone()));
+    checked.into_iter().map(refuse).collect()
 }
 
 /// The answer for an event in an atomic batch that was refused.

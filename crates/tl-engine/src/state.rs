@@ -152,6 +152,16 @@ impl Engine {
         let last = last.map_err(|what| refused(channel, what))?;
         Ok(Condition { channel: channel.clone(), last })
     }
+
+    /// Whether conditions hold right now, for what is not logged.
+    pub(crate) fn check_conditions(&self, conditions: &[Condition]) -> Result<(), Error> {
+        let holds = |it: &&Condition| {
+            let last = self.shared.store.last(&it.channel);
+            last.map_or(Offset::START, |last| last.offset) == it.last
+        };
+        let broken = conditions.iter().find(|it| !holds(it));
+        broken.map_or(Ok(()), |it| Err(refused(&it.channel, "has had another event since")))
+    }
 }
 
 fn refused(channel: &Channel, what: &str) -> Error {
