@@ -244,3 +244,17 @@ async fn a_document_that_changes_while_it_is_listed_is_on_one_of_the_pages() {
         assert!(found > 0, "it has had a document all the time");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_wants_any_document_to_be_there_is_refused_for_no_other() {
+    let kit = std::sync::Arc::new(kit());
+    put(&kit, &[], "{}").await;
+    let any = [("if-match", "*")];
+    let write = async |kit: &Kit| {
+        for _ in 0..200 {
+            assert_eq!(put(kit, &any, "{}").await.status, StatusCode::OK);
+            assert_eq!(patch(kit, &any, "{}").await.status, StatusCode::OK);
+        }
+    };
+    tokio::join!(write(&kit), write(&kit), write(&kit));
+}
