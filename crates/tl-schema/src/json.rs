@@ -101,23 +101,35 @@ fn refusal(error: &ValidationError<'_>) -> String {
 
 /// How much there is to check.
 struct Size {
+    /// Long texts count as several: they are gone through for each check.
     values: u64,
     nesting: usize,
 }
 
 impl Size {
     fn of(value: &Value) -> Self {
-        let parts: Box<dyn Iterator<Item = &Value>> = match value {
-            Value::Array(items) => Box::new(items.iter()),
-            Value::Object(members) => Box::new(members.values()),
+        let whole = Self { values: 1, nesting: 1 };
+        let (parts, whole): (Box<dyn Iterator<Item = &Value>>, _) = match value {
+            Value::Array(items) => (Box::new(items.iter()), whole),
+            Value::Object(members) => {
+                let names = members.keys().map(|name| long(name)).sum::<u64>();
+                (Box::new(members.values()), Self { values: 1 + names, ..whole })
+            }
+            Value::String(text) => return Self { values: 1 + long(text), nesting: 0 },
             _ => return Self { values: 1, nesting: 0 },
         };
-        parts.map(Self::of).fold(Self { values: 1, nesting: 1 }, |all, part| Self {
+        parts.map(Self::of).fold(whole, |all, part| Self {
             values: all.values + part.values,
             nesting: all.nesting.max(part.nesting + 1),
         })
     }
 }
 
+fn long(text: &str) -> u64 {
+    text.len() as u64 / TEXT_BYTES
+}
+
+/// So many bytes of text are gone through in the time of one check.
+const TEXT_BYTES: u64 = 64;
 /// Beyond so many checks only the first violation is looked for: a few MiB of violations.
 const COLLECTED_CHECKS_MAX: u64 = 20_000;

@@ -131,3 +131,13 @@ fn data_too_large_for_a_costly_schema_is_refused() {
     let found = schema.check(Value::from(vec![1; 100_000]).to_string().as_bytes(), Encoding::Json);
     assert!(found.expect_err("refused")[0].message.contains("too many"));
 }
+
+#[test]
+fn long_texts_count_as_several_values() {
+    let checks = vec![json!({"$ref": "#/$defs/text"}); 4_900];
+    let schema = json!({"allOf": checks, "$defs": {"text": {"minLength": 1}}});
+    let schema = json_schema(&schema);
+    let found = |text: String| schema.check(json!(text).to_string().as_bytes(), Encoding::Json);
+    assert_eq!(found("short".to_owned()), Ok(()));
+    assert!(found("long".repeat(100_000)).is_err());
+}
