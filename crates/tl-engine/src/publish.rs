@@ -1,6 +1,6 @@
 use std::time::Instant;
 
-use tl_model::limits::{BATCH_BYTES_MAX, BATCH_EVENTS_MAX};
+use tl_model::limits::{BATCH_BYTES_MAX, BATCH_EVENTS_MAX, SCHEMA_CHECKS_MAX};
 use tl_model::{
     Appended, Call, Channel, ChannelRules, Durability, Error, ErrorCode, LoggedEvent, NewEvent,
     Offset, SharedEvent,
@@ -38,7 +38,7 @@ impl Engine {
     /// For the whole: `batch_too_large`; `overloaded`, `store_failed` and `deadline_exceeded`. After
     /// the latter two the events may have been logged all the same. For each event: what the
     /// transport found, `channel_reserved`, `event_too_large`, `schema_violated`,
-    /// `schema_required`, `condition_failed`.
+    /// `schema_required`, `condition_failed`, `batch_too_large` if the schemas take too long.
     pub fn publish(
         &self,
         call: &Call,
@@ -77,7 +77,8 @@ impl Engine {
         check_batch(&publish)?;
         let Publish { events, atomic, ephemeral, conditions } = publish;
         let asked = Asked { call, ephemeral, conditions: &conditions, has_key: claim.is_some() };
-        let check = |event| self.check(&asked, event);
+        let mut checks_left = SCHEMA_CHECKS_MAX;
+        let check = |event| self.check(&asked, event, &mut checks_left);
         let checked: Vec<_> = events.into_iter().map(check).collect();
         let refusal = checked.iter().find_map(|checked| checked.as_ref().err());
         if let Some(cause) = refusal.filter(|_| atomic).cloned() {
@@ -87,6 +88,9 @@ impl Engine {
         let logged = checked.iter().flatten().filter(|it| it.durability != Durability::None);
         let Some(durability) = logged.clone().map(|it| it.durability).max() else {
             check_key(&checked, claim.as_ref())?;
+            if let Err(broken) = self.check_conditions(&conditions) {
+                return Ok(Submitted::Refused(refuse_all(checked, &broken)));
+            }
             return Ok(Submitted::Ephemeral(checked));
         };
         let mut events: Vec<_> = logged.map(|it| it.event.clone()).collect();
@@ -106,7 +110,12 @@ impl Engine {
     }
 
     /// Rights, rules and limits of one event.
-    fn check(&self, asked: &Asked<'_>, event: Result<NewEvent, Error>) -> Result<Checked, Error> {
+    fn check(
+        &self,
+        asked: &Asked<'_>,
+        event: Result<NewEvent, Error>,
+        checks_left: &mut u64,
+    ) -> Result<Checked, Error> {
         let event = event?;
         access::may_publish(asked.call, &event.channel)?;
         let rules = self.shared.rules.of(&event.channel);
@@ -120,7 +129,7 @@ impl Engine {
             );
             return Err(Error::new(ErrorCode::EventTooLarge, detail));
         }
-        self.check_data(&event)?;
+        self.check_data(&event, checks_left)?;
         let durability = if asked.ephemeral { Durability::None } else { rules.durability };
         Ok(Checked { event, durability })
     }
@@ -134,8 +143,7 @@ impl Engine {
         let mut appended = match appended {
             Ok(appended) => appended.into_iter(),
             Err(error) if error.code == ErrorCode::ConditionFailed => {
-                let refuse = |it: Result<Checked, Error>| Err(it.err().unwrap_or(error.clone()));
-                return Ok(checked.into_iter().map(refuse).collect());
+                return Ok(refuse_all(checked, &error));
             }
             Err(error) => return Err(error),
         };
@@ -236,6 +244,12 @@ fn check_key(checked: &[Result<Checked, Error>], claim: Option<&Claim>) -> Resul
         }
         _ => Ok(()),
     }
+}
+
+/// The answers when a condition does not hold.
+fn refuse_all(checked: Vec<Result<Checked, Error>>, broken: &Error) -> Receipts {
+    let refuse = |it: Result<Checked, Error>| Err(it.err().unwrap_or(broken.clone()));
+    checked.into_iter().map(refuse).collect()
 }
 
 /// The answer for an event in an atomic batch that was refused.

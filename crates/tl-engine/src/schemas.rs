@@ -89,8 +89,9 @@ impl Engine {
         Ok((found.clone(), source))
     }
 
-    /// Whether an event is what its channel and type ask for. A tombstone has no data to check.
-    pub(crate) fn check_data(&self, new: &NewEvent) -> Result<(), Error> {
+    /// Whether an event is what its channel and type ask for. All events of a batch take their checks
+    /// from the same number. A tombstone has no data to check.
+    pub(crate) fn check_data(&self, new: &NewEvent, checks_left: &mut u64) -> Result<(), Error> {
         if new.event.is_tombstone() {
             return Ok(());
         }
@@ -103,14 +104,14 @@ impl Engine {
             SchemaRule::Named(name) => name,
         };
         match schemas.table().entries.get(name) {
-            Some(entry) => check(entry, &new.event),
+            Some(entry) => check(entry, &new.event, checks_left),
             None if *rule == SchemaRule::Known => Ok(()),
             None => Err(required(&new.channel, name)),
         }
     }
 }
 
-fn check(entry: &Entry, event: &Event) -> Result<(), Error> {
+fn check(entry: &Entry, event: &Event, checks_left: &mut u64) -> Result<(), Error> {
     let SchemaVersion { event_type, version, .. } = entry.latest();
     let Some(schema) = &entry.schema else { return Err(unusable(event_type)) };
     let violated = |what: &str| {
@@ -118,7 +119,8 @@ fn check(entry: &Entry, event: &Event) -> Result<(), Error> {
         Error::new(ErrorCode::SchemaViolated, detail)
     };
     let Some(data) = event.data_bytes() else { return Err(violated("there is no data")) };
-    schema.check(data, encoding(event)).map_err(|violations| {
+    let checked = schema.check_within(data, encoding(event), checks_left).ok_or_else(too_much)?;
+    checked.map_err(|violations| {
         let all = violations.iter().map(|it| match it.path.as_str() {
             "" => format!("the data {}", it.message.trim_start_matches("the value ")),
             _ => it.to_string(),
@@ -137,6 +139,12 @@ fn encoding(event: &Event) -> Encoding {
         _ if essence.is_some_and(is_protobuf) => Encoding::Protobuf,
         _ => Encoding::Other,
     }
+}
+
+/// A batch must not keep everybody else waiting for as many seconds as it has events.
+fn too_much() -> Error {
+    let detail = "checking this batch with its schemas takes too long; send several smaller ones";
+    Error::new(ErrorCode::BatchTooLarge, detail)
 }
 
 fn not_found() -> Error {

@@ -98,6 +98,11 @@ impl Engine {
         last.is_some_and(|last| last.offset == event.offset) && !event.event.is_tombstone()
     }
 
+    /// Whether a channel has had an event behind a place.
+    pub fn is_followed(&self, channel: &Channel, place: Position) -> bool {
+        self.shared.store.last(channel).is_some_and(|last| last.offset > place.offset)
+    }
+
     /// The condition that a channel's last event is still this one; without a place, that it has not
     /// had one.
     ///
@@ -146,6 +151,16 @@ impl Engine {
         };
         let last = last.map_err(|what| refused(channel, what))?;
         Ok(Condition { channel: channel.clone(), last })
+    }
+
+    /// Whether conditions hold right now, for what is not logged.
+    pub(crate) fn check_conditions(&self, conditions: &[Condition]) -> Result<(), Error> {
+        let holds = |it: &&Condition| {
+            let last = self.shared.store.last(&it.channel);
+            last.map_or(Offset::START, |last| last.offset) == it.last
+        };
+        let broken = conditions.iter().find(|it| !holds(it));
+        broken.map_or(Ok(()), |it| Err(refused(&it.channel, "has had another event since")))
     }
 }
 

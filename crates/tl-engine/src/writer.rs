@@ -181,7 +181,11 @@ impl Task {
                     queue.waiting.push_front(Waiting { request, answer, claim });
                     break;
                 }
-                Verdict::Refused(error) => drop(answer.send(Err(error))),
+                Verdict::Refused(error) => {
+                    // The key is free before anybody hears of it.
+                    drop(claim);
+                    drop(answer.send(Err(error)));
+                }
             }
             queue.bytes -= cost;
         }
@@ -202,7 +206,8 @@ impl Task {
             }
             Err(error) => {
                 tracing::error!(%error, "a batch could not be appended");
-                for Writing { answer, .. } in writing {
+                for Writing { answer, claim, .. } in writing {
+                    drop(claim);
                     drop(answer.send(Err(append_error(&error))));
                 }
             }

@@ -63,11 +63,11 @@ pub const SCHEMA_CHAIN_MAX: usize = 32;
 pub const SCHEMA_WAY_MAX: usize = 1_000;
 /// Regular expressions in one schema. Each takes memory for as long as the server runs.
 pub const SCHEMA_PATTERNS_MAX: usize = 64;
-/// Bytes of one compiled regular expression.
-pub const SCHEMA_PATTERN_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of one compiled regular expression: what it has to look at for each letter of a text.
+pub const SCHEMA_PATTERN_BYTES_MAX: usize = 16 * 1024;
 /// Checks on the way to one value of the data, at most: recursive schemas can double at every step.
 pub const SCHEMA_PATH_CHECKS_MAX: u64 = 10_000;
-/// Checks of one event's data, at most: about a second.
+/// Checks of one event's data, and of a batch's events together, at most: about a second.
 pub const SCHEMA_CHECKS_MAX: u64 = 50_000_000;
 /// Schemas within schemas that are compared at once.
 pub const SCHEMA_COMPARISON_NESTING_MAX: usize = 64;

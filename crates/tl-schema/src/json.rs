@@ -13,6 +13,8 @@ use tl_model::limits::{
     SCHEMA_CHECKS_MAX, SCHEMA_DATA_NESTING_MAX, SCHEMA_FINDINGS_MAX, SCHEMA_PATTERN_BYTES_MAX,
 };
 
+use bounds::Costs;
+
 use crate::{Reason, SchemaError, Violation, excerpt};
 
 /// A JSON Schema of draft 2020-12.
@@ -20,15 +22,14 @@ use crate::{Reason, SchemaError, Violation, excerpt};
 pub(crate) struct JsonSchema {
     document: Value,
     validator: Validator,
-    /// Checks on the way to one value of the data, at most.
-    path_checks: u64,
+    costs: Costs,
 }
 
 impl JsonSchema {
     pub(crate) fn parse(source: &[u8]) -> Result<Self, SchemaError> {
         let document: Value = serde_json::from_slice(source)
             .map_err(|error| SchemaError(format!("the schema is not JSON: {error}")))?;
-        let path_checks = bounds::check(&document)?;
+        let costs = bounds::check(&document)?;
         let patterns = PatternOptions::regex().size_limit(SCHEMA_PATTERN_BYTES_MAX);
         let validator = jsonschema::options()
             .with_draft(Draft::Draft202012)
@@ -37,27 +38,43 @@ impl JsonSchema {
             .with_pattern_options(patterns)
             .build(&document)
             .map_err(|error| SchemaError(refusal(&error)))?;
-        Ok(Self { document, validator, path_checks })
+        Ok(Self { document, validator, costs })
     }
 
-    pub(crate) fn check(&self, data: &[u8]) -> Result<(), Vec<Violation>> {
-        let value: Value = serde_json::from_slice(data).map_err(|error| {
-            vec![Violation::of_all(&format!("is not JSON that can be checked: {error}"))]
-        })?;
-        let Size { values, nesting } = Size::of(&value);
-        if nesting > SCHEMA_DATA_NESTING_MAX {
-            let text = format!("is nested deeper than {SCHEMA_DATA_NESTING_MAX} levels");
-            return Err(vec![Violation::of_all(&text)]);
-        }
-        let checks = self.path_checks.saturating_mul(values);
-        if checks > SCHEMA_CHECKS_MAX {
-            let text = format!("has {values} values, too many to be checked with this schema");
-            return Err(vec![Violation::of_all(&text)]);
-        }
-        match self.validator.is_valid(&value) {
+    /// Takes the checks from those that are left; `None` if there are too few.
+    pub(crate) fn check(&self, data: &[u8], left: &mut u64) -> Option<Result<(), Vec<Violation>>> {
+        let (value, checks) = match self.read(data) {
+            Ok(read) => read,
+            Err(violation) => return Some(Err(vec![violation])),
+        };
+        *left = left.checked_sub(checks)?;
+        Some(match self.validator.is_valid(&value) {
             true => Ok(()),
             false => Err(self.violations(&value, checks)),
+        })
+    }
+
+    /// The data, and the checks that it takes at most.
+    fn read(&self, data: &[u8]) -> Result<(Value, u64), Violation> {
+        let value: Value = serde_json::from_slice(data).map_err(|error| {
+            Violation::of_all(&format!("is not JSON that can be checked: {error}"))
+        })?;
+        let Size { values, text_bytes, nesting } = Size::of(&value);
+        if nesting > SCHEMA_DATA_NESTING_MAX {
+            let text = format!("is nested deeper than {SCHEMA_DATA_NESTING_MAX} levels");
+            return Err(Violation::of_all(&text));
         }
+        let of_patterns = self.costs.patterns.saturating_mul(text_bytes * PATTERN_BYTE_CHECKS);
+        let of_values = self.costs.path_checks.saturating_mul(values);
+        let checks = of_values.saturating_add(of_patterns);
+        if checks > SCHEMA_CHECKS_MAX {
+            let text = format!(
+                "has {values} values and {text_bytes} bytes of text, too much to be checked with \
+                 this schema"
+            );
+            return Err(Violation::of_all(&text));
+        }
+        Ok((value, checks))
     }
 
     pub(crate) fn reasons_against(&self, old: &Self) -> Vec<Reason> {
@@ -90,23 +107,44 @@ fn refusal(error: &ValidationError<'_>) -> String {
 
 /// How much there is to check.
 struct Size {
+    /// Long texts count as several: they are gone through for each check.
     values: u64,
+    /// Names and texts.
+    text_bytes: u64,
     nesting: usize,
 }
 
 impl Size {
     fn of(value: &Value) -> Self {
-        let parts: Box<dyn Iterator<Item = &Value>> = match value {
-            Value::Array(items) => Box::new(items.iter()),
-            Value::Object(members) => Box::new(members.values()),
-            _ => return Self { values: 1, nesting: 0 },
+        let whole = Self { values: 1, text_bytes: 0, nesting: 1 };
+        let (parts, whole): (Box<dyn Iterator<Item = &Value>>, _) = match value {
+            Value::Array(items) => (Box::new(items.iter()), whole),
+            Value::Object(members) => {
+                let values = 1 + members.keys().map(|name| long(name)).sum::<u64>();
+                let text_bytes = members.keys().map(|name| name.len() as u64).sum();
+                (Box::new(members.values()), Self { values, text_bytes, nesting: 1 })
+            }
+            Value::String(text) => {
+                let (values, text_bytes) = (1 + long(text), text.len() as u64);
+                return Self { values, text_bytes, nesting: 0 };
+            }
+            _ => return Self { nesting: 0, ..whole },
         };
-        parts.map(Self::of).fold(Self { values: 1, nesting: 1 }, |all, part| Self {
+        parts.map(Self::of).fold(whole, |all, part| Self {
             values: all.values + part.values,
+            text_bytes: all.text_bytes + part.text_bytes,
             nesting: all.nesting.max(part.nesting + 1),
         })
     }
 }
 
+fn long(text: &str) -> u64 {
+    text.len() as u64 / TEXT_BYTES
+}
+
+/// So many bytes of text are gone through in the time of one check.
+const TEXT_BYTES: u64 = 64;
+/// A regular expression can take so many times as long for each of them: about a microsecond.
+const PATTERN_BYTE_CHECKS: u64 = 32;
 /// Beyond so many checks only the first violation is looked for: a few MiB of violations.
 const COLLECTED_CHECKS_MAX: u64 = 20_000;

@@ -11,7 +11,7 @@ mod protobuf;
 
 use std::fmt;
 
-use tl_model::limits::{SCHEMA_BYTES_MAX, SCHEMA_FINDINGS_MAX};
+use tl_model::limits::{SCHEMA_BYTES_MAX, SCHEMA_CHECKS_MAX, SCHEMA_FINDINGS_MAX};
 
 use json::JsonSchema;
 use protobuf::ProtobufSchema;
@@ -113,8 +113,20 @@ impl Schema {
     ///
     /// Where the data breaks the schema; the first few places if there are many.
     pub fn check(&self, data: &[u8], encoding: Encoding) -> Result<(), Vec<Violation>> {
-        match (&self.0, encoding) {
-            (Compiled::Json(schema), Encoding::Json) => schema.check(data),
+        let checked = self.check_within(data, encoding, &mut { SCHEMA_CHECKS_MAX });
+        checked.expect("what takes more checks is refused before")
+    }
+
+    /// [`check`](Self::check) for the data of one event of several, which take their checks from the same
+    /// number; `None` if too few are left.
+    pub fn check_within(
+        &self,
+        data: &[u8],
+        encoding: Encoding,
+        checks_left: &mut u64,
+    ) -> Option<Result<(), Vec<Violation>>> {
+        Some(match (&self.0, encoding) {
+            (Compiled::Json(schema), Encoding::Json) => return schema.check(data, checks_left),
             (Compiled::Json(_), _) => Err(vec![Violation::of_all("is not JSON")]),
             (Compiled::Protobuf(schema), Encoding::Json) => schema.check_json(data),
             (Compiled::Protobuf(schema), Encoding::Protobuf) => schema.check_binary(data),
@@ -122,7 +134,7 @@ impl Schema {
                 let message = "is neither application/protobuf nor JSON";
                 Err(vec![Violation::of_all(message)])
             }
-        }
+        })
     }
 
     /// Whether everything that another version accepts is accepted by this one, too. What cannot be

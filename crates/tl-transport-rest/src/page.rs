@@ -1,5 +1,6 @@
 //! `GET …/events`: a page, at once or as soon as there is something in it.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -87,7 +88,7 @@ async fn answer(exchange: &Exchange, query: Query, rest: Option<Rest>) -> Result
     if found.is_empty() && !asked.wait.is_zero() {
         return Ok(asked.respond_later(found.next));
     }
-    if let Some(known) = known.filter(|known| *known == found.validator(asked.served)) {
+    if let Some(known) = known.filter(|known| *known == found.validator(&asked)) {
         return Ok(not_modified(&asked, known, found.freshness(&asked)));
     }
     Ok(found.respond(&asked))
@@ -158,15 +159,23 @@ async fn documents_at_once(asked: &Asked) -> Result<Found, Error> {
         let page = engine.read(call, request).await?;
         // Whoever begins misses nothing; whoever goes on may have missed that something was deleted.
         found.gap = found.gap.or(page.gap.filter(|_| is_going_on));
-        let mut documents = page.events.into_iter().filter(|event| engine.is_current(event));
+        let is_overtaken = Cell::new(false);
+        let is_document = |event: &LoggedEvent| {
+            let is_document = engine.is_current(event);
+            // Its document stands behind the end of this page: it must not seem to have none.
+            let is_behind = !is_document && engine.is_followed(&event.channel, page.next);
+            is_overtaken.set(is_overtaken.get() || is_behind);
+            is_document
+        };
+        let mut documents = page.events.into_iter().filter(is_document);
         let taken: Vec<_> = documents.by_ref().take(events_max - found.events.len()).collect();
         let has_more = documents.next().is_some();
         bytes += taken.iter().map(LoggedEvent::cost).sum::<usize>();
         found.events.extend(taken.into_iter().map(share));
         let last = found.events.last().map_or(page.next.offset, |(offset, _)| *offset);
         found.next = if has_more { Position { offset: last, ..page.next } } else { page.next };
-        found.caught_up = page.caught_up && !has_more;
-        if has_more || page.caught_up || bytes >= PAGE_BYTES_MAX {
+        found.caught_up = page.caught_up && !has_more && !is_overtaken.get();
+        if has_more || found.caught_up || bytes >= PAGE_BYTES_MAX {
             break;
         }
         after = After::Position(page.next);
@@ -216,8 +225,12 @@ impl Found {
         self.events.is_empty() && self.gap.is_none()
     }
 
-    fn validator(&self, served: Served) -> Validator {
-        Validator::new(self.next, self.caught_up, served)
+    fn validator(&self, asked: &Asked) -> Validator {
+        let validator = Validator::new(self.next, self.caught_up, asked.served);
+        match asked.only_documents {
+            true => validator.of_documents(self.events.len()),
+            false => validator,
+        }
     }
 
     /// A page behind a cursor that the log goes on after says what stands between two places for ever.
@@ -246,7 +259,7 @@ impl Found {
         };
         let mut response = respond(StatusCode::OK, asked.served, body);
         let headers = response.headers_mut();
-        let tag = self.validator(asked.served).header();
+        let tag = self.validator(asked).header();
         headers.extend(caching::headers(self.freshness(asked), asked.audience, tag));
         headers.extend(link(asked, &next.cursor(), "next"));
         headers.extend(link(asked, &asked.after.to_string(), "self"));

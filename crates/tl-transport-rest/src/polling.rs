@@ -49,17 +49,24 @@ fn preferred_wait(headers: &HeaderMap) -> Option<f64> {
     })
 }
 
-/// The entity tag of a page: its next cursor, whether the log had more, and its form.
+/// The entity tag of a page: its next cursor, whether the log had more, and its form. Between two places
+/// of the log documents only become fewer, so of a page of them it has their number, too.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Validator {
     next: Position,
     caught_up: bool,
+    documents: Option<usize>,
     served: Served,
 }
 
 impl Validator {
     pub(crate) fn new(next: Position, caught_up: bool, served: Served) -> Self {
-        Self { next, caught_up, served }
+        Self { next, caught_up, documents: None, served }
+    }
+
+    /// Of a page of so many documents. Behind one that reached the end something comes when they change.
+    pub(crate) fn of_documents(self, count: usize) -> Self {
+        Self { documents: (!self.caught_up).then_some(count), ..self }
     }
 
     /// What the client has, if it is a tag of this form. Of several tags the first counts.
@@ -68,11 +75,12 @@ impl Validator {
         let text = text.strip_prefix("W/").unwrap_or(text);
         let text = text.strip_prefix('"')?.strip_suffix('"')?;
         let text = text.strip_suffix(suffix(served))?;
-        let (cursor, caught_up) = match text.strip_suffix(MORE) {
-            Some(cursor) => (cursor, false),
-            None => (text, true),
+        let (cursor, caught_up, documents) = match text.split_once(MORE) {
+            Some((cursor, "")) => (cursor, false, None),
+            Some((cursor, count)) => (cursor, false, Some(count.strip_prefix('-')?.parse().ok()?)),
+            None => (text, true, None),
         };
-        Some(Self { next: cursor.parse().ok()?, caught_up, served })
+        Some(Self { next: cursor.parse().ok()?, caught_up, documents, served })
     }
 
     /// The end of the log when the page was made, if it reached it: while nothing has come behind
@@ -83,7 +91,8 @@ impl Validator {
 
     pub(crate) fn header(&self) -> HeaderValue {
         let more = if self.caught_up { "" } else { MORE };
-        let text = format!("\"{}{more}{}\"", self.next.cursor(), suffix(self.served));
+        let count = self.documents.map_or_else(String::new, |count| format!("-{count}"));
+        let text = format!("\"{}{more}{count}{}\"", self.next.cursor(), suffix(self.served));
         HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("\"\""))
     }
 }
@@ -131,8 +140,11 @@ mod tests {
         for served in [JSON, NDJSON, CLOUDEVENTS_BATCH, PROTOBUF] {
             for caught_up in [true, false] {
                 let validator = Validator::new(next, caught_up, served);
-                let header = validator.header();
-                assert_eq!(Validator::parse(Some(&header), served), Some(validator));
+                for validator in [validator, validator.of_documents(0), validator.of_documents(12)]
+                {
+                    let header = validator.header();
+                    assert_eq!(Validator::parse(Some(&header), served), Some(validator));
+                }
             }
         }
         let header = Validator::new(next, true, NDJSON).header();

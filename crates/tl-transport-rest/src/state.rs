@@ -110,6 +110,7 @@ async fn change(
     }
     let names = |header| exchange.headers().contains_key(header);
     let has_condition = names(IF_MATCH) || names(IF_NONE_MATCH);
+    let is_named = has_condition && !write::wants_any(exchange.headers());
     // A rule that demands a condition means one that the client names.
     let may_be_any = has_condition || !exchange.engine.requires_condition(channel);
     for _ in 0..STATE_TRIES_MAX {
@@ -119,7 +120,7 @@ async fn change(
         let publish = publish(exchange, channel, &next(&event)?, may_be_any.then_some(seen))?;
         let answer = write::publish(exchange, Some(channel), once.as_ref(), publish).await;
         match answer.and_then(|answer| changed(exchange, StatusCode::OK, answer)) {
-            Err(error) if error.code == ErrorCode::ConditionFailed && !has_condition => {}
+            Err(error) if error.code == ErrorCode::ConditionFailed && !is_named => {}
             answered => return answered,
         }
     }

@@ -4,6 +4,7 @@ use tl_transport::engine::{Answer, Precondition, Publish};
 use tl_transport::http::types::HeaderMap;
 use tl_transport::http::types::header::{HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH};
 use tl_transport::http::{Exchange, Response};
+use tl_transport::model::limits::STATE_TRIES_MAX;
 use tl_transport::model::{Channel, Error, ErrorCode, Fingerprint, IdempotencyKey, Once};
 
 use crate::event::place;
@@ -14,16 +15,36 @@ pub(crate) async fn publish(
     exchange: &Exchange,
     channel: Option<&Channel>,
     once: Option<&Once>,
-    mut publish: Publish,
+    publish: Publish,
 ) -> Result<Answer, Error> {
     let Exchange { engine, call, .. } = exchange;
     if let Some(answer) = answered(exchange, once).await? {
         return Ok(answer);
     }
-    if let Some(precondition) = precondition(exchange.headers())? {
-        let channel = channel.ok_or_else(about_no_channel)?;
+    let Some(precondition) = precondition(exchange.headers())? else {
+        return publish_now(exchange, once, publish).await;
+    };
+    let channel = channel.ok_or_else(about_no_channel)?;
+    // `*` names no state: it may still hold when somebody was quicker.
+    let is_named = matches!(precondition, Precondition::Last(_)) || !publish.conditions.is_empty();
+    let mut tries_left = if is_named { 1 } else { STATE_TRIES_MAX };
+    loop {
+        tries_left -= 1;
+        let mut publish = publish.clone();
         publish.conditions.push(engine.condition(call, channel, &precondition).await?);
+        let answer = publish_now(exchange, once, publish).await?;
+        if tries_left == 0 || !is_overtaken(&answer) {
+            return Ok(answer);
+        }
     }
+}
+
+async fn publish_now(
+    exchange: &Exchange,
+    once: Option<&Once>,
+    publish: Publish,
+) -> Result<Answer, Error> {
+    let Exchange { engine, call, .. } = exchange;
     match once {
         Some(once) => engine.publish_once(call, once, publish).await,
         None => {
@@ -31,6 +52,17 @@ pub(crate) async fn publish(
             Ok(Answer { receipts, is_replayed: false })
         }
     }
+}
+
+/// Whether the condition held no more when the events were to be logged.
+fn is_overtaken(answer: &Answer) -> bool {
+    let mut errors = answer.receipts.iter().filter_map(|receipt| receipt.as_ref().err());
+    errors.any(|error| error.code == ErrorCode::ConditionFailed)
+}
+
+/// Whether the request wants any document to be there.
+pub(crate) fn wants_any(headers: &HeaderMap) -> bool {
+    matches!(precondition(headers), Ok(Some(Precondition::Exists)))
 }
 
 /// The answer to an earlier request with the same key. It comes before the condition, which the

@@ -21,7 +21,7 @@ pub const CONTENT_TYPE: &str = "application/merge-patch+json";
 ///
 /// Which of them is not.
 pub fn apply(document: &[u8], patch: &[u8]) -> Result<Vec<u8>, PatchError> {
-    let patch = serde_json::from_slice(patch).map_err(|it| PatchError::Patch(it.to_string()))?;
+    let patch = serde_json::from_slice(patch).map_err(|error| no_patch(&error))?;
     let document = serde_json::from_slice(document).map_err(|_| PatchError::Document)?;
     let mut merged = Vec::new();
     merge(Some(document), patch, PATCH_DEPTH_MAX, &mut merged)?;
@@ -49,12 +49,13 @@ fn merge(
     depth: usize,
     merged: &mut Vec<u8>,
 ) -> Result<(), PatchError> {
-    let Some(patch_members) = Members::of(patch) else {
+    let Some(patch_members) = Members::of(patch).map_err(|error| no_patch(&error))? else {
         merged.extend_from_slice(patch.get().as_bytes());
         return Ok(());
     };
     let depth = depth.checked_sub(1).ok_or(PatchError::TooDeep)?;
-    let members = target.and_then(Members::of).unwrap_or_default();
+    let members = target.map(Members::of).transpose().map_err(|_| PatchError::Document)?;
+    let members = members.flatten().unwrap_or_default();
     merged.push(b'{');
     for (name, value) in &members.values {
         match patch_members.find(name) {
@@ -69,6 +70,10 @@ fn merge(
     }
     merged.push(b'}');
     Ok(())
+}
+
+fn no_patch(error: &serde_json::Error) -> PatchError {
+    PatchError::Patch(error.to_string())
 }
 
 /// Writes what goes before a member's value.
@@ -90,8 +95,11 @@ struct Members<'a> {
 }
 
 impl<'a> Members<'a> {
-    fn of(value: &'a RawValue) -> Option<Self> {
-        value.get().starts_with('{').then(|| serde_json::from_str(value.get()).ok())?
+    /// None if the value is no object. What passes for JSON unread can still have a name that is no
+    /// text, such as half a surrogate pair.
+    fn of(value: &'a RawValue) -> Result<Option<Self>, serde_json::Error> {
+        let is_object = value.get().starts_with('{');
+        is_object.then(|| serde_json::from_str(value.get())).transpose()
     }
 
     fn find(&self, name: &str) -> Option<&'a RawValue> {
@@ -183,6 +191,13 @@ mod tests {
         assert!(matches!(apply(b"{}", b"{"), Err(PatchError::Patch(_))));
         let deep = [r#"{"a":"#.repeat(PATCH_DEPTH_MAX + 1), "1".into(), "}".repeat(65)].concat();
         assert_eq!(apply(b"{}", deep.as_bytes()), Err(PatchError::TooDeep));
+    }
+
+    #[test]
+    fn nothing_is_lost_where_a_name_is_no_text() {
+        let (plain, broken) = (br#"{"a":1}"#, br#"{"a":1,"\ud800":2}"#);
+        assert_eq!(apply(broken, plain), Err(PatchError::Document));
+        assert!(matches!(apply(plain, broken), Err(PatchError::Patch(_))));
     }
 
     fn json() -> impl Strategy<Value = Value> {

@@ -59,6 +59,21 @@ async fn data_that_breaks_its_schema_is_refused_with_the_place() {
 }
 
 #[tokio::test]
+async fn the_checks_of_a_batch_are_bounded_together() {
+    let engine = engine();
+    // The second alternative counts, and is never looked at.
+    let costly = vec![r#"{"minimum": 0}"#; 4_000].join(",");
+    let costly = format!(r#"{{"items": {{"anyOf": [true, {{"allOf": [{costly}]}}]}}}}"#);
+    assert_eq!(put(&engine, "list", &costly).await, is_new(1));
+    let list = format!("[{}]", vec!["1"; 8_000].join(","));
+    let list = || typed("a", "list", "application/json", list.as_bytes());
+    let results = publish(&engine, events(vec![list(), list()])).await;
+    let codes: Vec<_> = results.into_iter().map(|it| it.map(drop).map_err(|it| it.code)).collect();
+    assert_eq!(codes, [Ok(()), Err(ErrorCode::BatchTooLarge)]);
+    assert!(publish(&engine, events(vec![list()])).await.remove(0).is_ok(), "alone it may");
+}
+
+#[tokio::test]
 async fn one_bad_event_of_a_batch_is_refused_and_an_atomic_batch_with_it() {
     let engine = engine();
     put(&engine, "order", ORDER).await.expect("puts");

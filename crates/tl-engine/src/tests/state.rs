@@ -79,3 +79,16 @@ async fn a_rule_can_demand_a_condition() {
     let conditions = vec![condition.expect("holds")];
     assert!(publish(&engine, Publish { conditions, ..new() }).await[0].is_ok());
 }
+
+#[tokio::test(start_paused = true)]
+async fn conditions_hold_for_ephemeral_events_too() {
+    let engine = engine();
+    let last = publish_one(&engine, "a", "one").await;
+    let under = |last| {
+        let conditions = vec![tl_protocol::admit::Condition { channel: channel("a"), last }];
+        Publish { ephemeral: true, conditions, ..events(vec![event("a", "2")]) }
+    };
+    assert!(publish(&engine, under(last)).await.remove(0).is_ok());
+    let refused = publish(&engine, under(Offset::START)).await.remove(0);
+    assert_eq!(refused.map(drop).map_err(|it| it.code), Err(ErrorCode::ConditionFailed));
+}

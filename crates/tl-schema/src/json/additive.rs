@@ -20,7 +20,7 @@ use tl_model::limits::{
 use super::graph::{address, resolve};
 use super::keywords::{list, map};
 use crate::Reason;
-use types::Types;
+use types::{Types, values};
 
 /// Why the new schema may refuse what the old one accepts; empty if it does not.
 pub(super) fn reasons(old: &Value, new: &Value) -> Vec<Reason> {
@@ -286,7 +286,14 @@ impl Comparison {
             |node: &Node<'_>| CONDITIONAL.iter().any(|keyword| node.keyword(keyword).is_some());
         let is_plain = self.conditions == 0 && !old.iter().any(is_conditional);
         let is_described = old.iter().any(|node| node.keyword("properties").is_some());
-        self.negations == 0 && is_described && (is_plain || !self.known.contains(name))
+        let says_something = |it: &Value| !is_anything(it) && !is_nothing(it);
+        let is_spoken_of = |node: &Node<'_>| {
+            values(node.schema).is_some()
+                || node.keyword("unevaluatedProperties").is_some_and(says_something)
+        };
+        let is_open = !objects::is_required(old, name) && !old.iter().any(is_spoken_of);
+        let is_unknown = is_open && (is_plain || !self.known.contains(name));
+        self.negations == 0 && is_described && is_unknown
     }
 
     /// Notes a reason; false, so that it can be returned.

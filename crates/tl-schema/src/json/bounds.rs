@@ -16,29 +16,38 @@ use super::graph::Graph;
 use super::keywords::{Applies, map};
 use crate::{SchemaError, excerpt};
 
-/// The most checks on the way to one value of any data.
+/// What checking data with a schema costs at most.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Costs {
+    /// Checks on the way to one value of any data.
+    pub(super) path_checks: u64,
+    /// Regular expressions, each of which may go through every text.
+    pub(super) patterns: u64,
+}
+
+/// What checking data with this schema costs at most.
 ///
 /// # Errors
 ///
 /// The schema is beyond a limit, or uses what is not supported.
-pub(super) fn check(document: &Value) -> Result<u64, SchemaError> {
+pub(super) fn check(document: &Value) -> Result<Costs, SchemaError> {
     check_text(document, 0)?;
     let graph = Graph::of(document)?;
-    check_keywords(&graph)?;
+    let patterns = check_keywords(&graph)?;
     if longest_way(&graph) > SCHEMA_WAY_MAX {
         return refuse(format!(
             "its definitions lead from one to the other through more than {SCHEMA_WAY_MAX} schemas"
         ));
     }
     let order = order(&graph)?;
-    let checks = path_checks(&graph, &order);
-    if checks > SCHEMA_PATH_CHECKS_MAX {
+    let path_checks = path_checks(&graph, &order);
+    if path_checks > SCHEMA_PATH_CHECKS_MAX {
         return Err(SchemaError(format!(
             "a value could have to be checked more than {SCHEMA_PATH_CHECKS_MAX} times; let \
              alternatives differ before they refer to the same schema again"
         )));
     }
-    Ok(checks)
+    Ok(Costs { path_checks, patterns })
 }
 
 /// Whatever changes what a reference means is left out, so that all of them can be followed.
@@ -71,7 +80,8 @@ fn check_member(name: &str, held: &Value, nesting: usize) -> Result<(), SchemaEr
     }
 }
 
-fn check_keywords(graph: &Graph<'_>) -> Result<(), SchemaError> {
+/// Returns how many regular expressions there are.
+fn check_keywords(graph: &Graph<'_>) -> Result<u64, SchemaError> {
     let mut patterns = 0;
     for schema in graph.nodes.iter().filter_map(|node| node.as_object()) {
         for (former, instead) in FORMER_KEYWORDS {
@@ -86,7 +96,7 @@ fn check_keywords(graph: &Graph<'_>) -> Result<(), SchemaError> {
         let text = format!("a schema has at most {SCHEMA_PATTERNS_MAX} regular expressions");
         return refuse(text);
     }
-    Ok(())
+    Ok(patterns as u64)
 }
 
 /// The schemas in such an order that each comes behind those that apply to the same value with it.

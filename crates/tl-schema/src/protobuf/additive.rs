@@ -77,6 +77,9 @@ impl Comparison {
                     let reason = format!("its type was {}", old_message.full_name());
                     return self.refuse(old, &reason);
                 }
+                if old_message.full_name() == ANY {
+                    self.compare_all_messages(old, &old_message, &new_message);
+                }
                 self.await_turn(&old_message, &new_message);
             }
             (Kind::Enum(before), Kind::Enum(after)) => self.compare_enums(old, &before, &after),
@@ -88,6 +91,25 @@ impl Comparison {
         }
         if old.is_group() != new.is_group() {
             self.refuse(old, "a group and a message are not written alike");
+        }
+    }
+
+    /// An `Any` can hold every message there is; its JSON form is read by the message's name.
+    fn compare_all_messages(
+        &mut self,
+        field: &FieldDescriptor,
+        old: &MessageDescriptor,
+        new: &MessageDescriptor,
+    ) {
+        for held in old.parent_pool().all_messages() {
+            match new.parent_pool().get_message_by_name(held.full_name()) {
+                Some(kept) => self.await_turn(&held, &kept),
+                None => {
+                    let reason =
+                        format!("the message {} that it can hold is gone", held.full_name());
+                    self.refuse(field, &reason);
+                }
+            }
         }
     }
 
@@ -116,6 +138,8 @@ fn is_google(message: &MessageDescriptor) -> Option<String> {
     let name = message.full_name();
     name.starts_with(super::compile::GOOGLE).then(|| name.to_owned())
 }
+
+const ANY: &str = "google.protobuf.Any";
 
 fn name(kind: &Kind) -> String {
     match kind {

@@ -55,6 +55,23 @@ fn a_new_property_may_be_described() {
 }
 
 #[test]
+fn a_property_that_was_spoken_of_without_a_description_is_not_new() {
+    let new = json!({"properties": {"a": {}, "b": {"type": "string"}}});
+    for spoken_of in [
+        json!({"required": ["b"]}),
+        json!({"unevaluatedProperties": {"type": "integer"}}),
+        json!({"enum": [{"a": 1, "b": 5}]}),
+        json!({"const": {"b": 5}}),
+    ] {
+        let mut old = json!({"properties": {"a": {}}});
+        let members = spoken_of.as_object().expect("an object").clone();
+        old.as_object_mut().expect("an object").extend(members);
+        refused(old, new.clone(), "/properties/b");
+    }
+    allowed(json!({"properties": {"a": {}}, "unevaluatedProperties": false}), new);
+}
+
+#[test]
 fn what_narrows_is_refused_with_its_place() {
     refused(json!({}), json!(false), "nothing is accepted");
     refused(json!({}), json!({"type": "string"}), "/type: no longer accepted: null");

@@ -129,5 +129,26 @@ fn data_too_large_for_a_costly_schema_is_refused() {
     let schema = json_schema(&json!({"items": {"anyOf": alternatives}}));
     assert!(violations(&schema, &Value::from(vec![1; 100]).to_string()).is_empty());
     let found = schema.check(Value::from(vec![1; 100_000]).to_string().as_bytes(), Encoding::Json);
-    assert!(found.expect_err("refused")[0].message.contains("too many"));
+    assert!(found.expect_err("refused")[0].message.contains("too much"));
+}
+
+#[test]
+fn texts_that_many_regular_expressions_go_through_are_bounded() {
+    let hard = json!({"pattern": "[ab]*a[ab]{60}c"});
+    let schema = json_schema(&json!({"anyOf": vec![hard; 40]}));
+    let found = |length: usize| {
+        schema.check(json!("ab".repeat(length / 2)).to_string().as_bytes(), Encoding::Json)
+    };
+    assert!(found(200).expect_err("no match")[0].message.contains("anyOf"));
+    assert!(found(80_000).expect_err("refused")[0].message.contains("too much"));
+}
+
+#[test]
+fn long_texts_count_as_several_values() {
+    let checks = vec![json!({"$ref": "#/$defs/text"}); 4_900];
+    let schema = json!({"allOf": checks, "$defs": {"text": {"minLength": 1}}});
+    let schema = json_schema(&schema);
+    let found = |text: String| schema.check(json!(text).to_string().as_bytes(), Encoding::Json);
+    assert_eq!(found("short".to_owned()), Ok(()));
+    assert!(found("long".repeat(100_000)).is_err());
 }

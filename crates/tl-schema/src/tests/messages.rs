@@ -118,3 +118,20 @@ fn kinds_cannot_follow_each_other() {
     let found = reasons(&proto(ORDER), &json_schema(&json!({})));
     assert!(found[0].contains("cannot follow each other"));
 }
+
+#[test]
+fn what_any_can_hold_is_compared_too() {
+    let parse = |other: &str| {
+        let source = format!(
+            "syntax = \"proto3\"; import \"google/protobuf/any.proto\"; \
+             message A {{ google.protobuf.Any any = 1; }} {other}"
+        );
+        Schema::parse(Kind::Proto, Some("A"), source.as_bytes()).expect("a schema")
+    };
+    let old = parse("message B { int32 b = 1; }");
+    assert_eq!(reasons(&old, &parse("message B { int32 b = 1; } message C {}")), [""; 0]);
+    let gone = reasons(&old, &parse("message C {}"));
+    assert_eq!(gone, ["A.any: the message B that it can hold is gone"]);
+    let changed = reasons(&old, &parse("message B { bool b = 1; }"));
+    assert_eq!(changed, ["B.b: its type was int32, and is bool"]);
+}

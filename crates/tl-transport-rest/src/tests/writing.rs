@@ -203,3 +203,61 @@ async fn documents_are_listed_by_page_with_their_values() {
     assert_eq!(unchanged.status, StatusCode::NOT_MODIFIED);
     assert_eq!(kit.get("/v1/state?channel=a.*&wait=1").await.status, StatusCode::BAD_REQUEST);
 }
+
+#[tokio::test]
+async fn a_page_of_documents_that_has_fewer_than_before_has_another_tag() {
+    let kit = kit();
+    put(&kit, &[], "1").await;
+    let lines = "{\"data\":1}\n".repeat(1_000);
+    for _ in 0..17 {
+        post(&kit, "/v1/channels/busy/events", "application/x-ndjson", &lines).await;
+    }
+    let path = "/v1/state?channel=%3E";
+    let first = kit.get(path).await;
+    assert!(first.text().contains("orders"), "{}", first.text());
+    let known = [("if-none-match", first.header("etag"))];
+    let again = kit.ask(Method::GET, path, &known, "").await;
+    assert_eq!(again.status, StatusCode::NOT_MODIFIED);
+    kit.ask(Method::DELETE, STATE, &[], "").await;
+    let without = kit.ask(Method::GET, path, &known, "").await;
+    assert_eq!(without.status, StatusCode::OK);
+    assert!(!without.text().contains("orders"), "{}", without.text());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_document_that_changes_while_it_is_listed_is_on_one_of_the_pages() {
+    let kit = std::sync::Arc::new(kit());
+    put(&kit, &[], "0").await;
+    let writer = kit.clone();
+    let writing = tokio::spawn(async move {
+        for _ in 0..2_000 {
+            put(&writer, &[], "1").await;
+        }
+    });
+    while !writing.is_finished() {
+        let (mut path, mut found) = ("/v1/state?channel=orders".to_owned(), 0);
+        loop {
+            let page = page::read(&kit.get(&path).await.body).expect("a page");
+            found += page.events.len();
+            if page.caught_up {
+                break;
+            }
+            path = format!("/v1/state?channel=orders&after={}", page.next.cursor());
+        }
+        assert!(found > 0, "it has had a document all the time");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_wants_any_document_to_be_there_is_refused_for_no_other() {
+    let kit = std::sync::Arc::new(kit());
+    put(&kit, &[], "{}").await;
+    let any = [("if-match", "*")];
+    let write = async |kit: &Kit| {
+        for _ in 0..200 {
+            assert_eq!(put(kit, &any, "{}").await.status, StatusCode::OK);
+            assert_eq!(patch(kit, &any, "{}").await.status, StatusCode::OK);
+        }
+    };
+    tokio::join!(write(&kit), write(&kit), write(&kit));
+}

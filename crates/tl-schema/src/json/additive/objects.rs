@@ -166,7 +166,7 @@ fn described<'a>(old: &[Node<'a>], name: &str) -> Vec<Node<'a>> {
     old.iter().filter_map(describes).collect()
 }
 
-fn is_required(old: &[Node<'_>], name: &str) -> bool {
+pub(super) fn is_required(old: &[Node<'_>], name: &str) -> bool {
     let required = old.iter().filter_map(|node| node.keyword("required"));
     required.flat_map(list).any(|it| it == name)
 }
