@@ -64,9 +64,9 @@ impl Validator {
         Self { next, caught_up, documents: None, served }
     }
 
-    /// Of a page of so many documents. Behind one that reached the end something comes when they change.
+    /// Of a page of so many documents.
     pub(crate) fn of_documents(self, count: usize) -> Self {
-        Self { documents: (!self.caught_up).then_some(count), ..self }
+        Self { documents: Some(count), ..self }
     }
 
     /// What the client has, if it is a tag of this form. Of several tags the first counts.
@@ -75,22 +75,21 @@ impl Validator {
         let text = text.strip_prefix("W/").unwrap_or(text);
         let text = text.strip_prefix('"')?.strip_suffix('"')?;
         let text = text.strip_suffix(suffix(served))?;
-        let (cursor, caught_up, documents) = match text.split_once(MORE) {
-            Some((cursor, "")) => (cursor, false, None),
-            Some((cursor, count)) => (cursor, false, Some(count.strip_prefix('-')?.parse().ok()?)),
-            None => (text, true, None),
-        };
-        Some(Self { next: cursor.parse().ok()?, caught_up, documents, served })
+        let mut parts = text.split('-').peekable();
+        let next = parts.next()?.parse().ok()?;
+        let caught_up = parts.next_if_eq(&MORE).is_none();
+        let documents = parts.next().map(str::parse).transpose().ok()?;
+        parts.next().is_none().then_some(Self { next, caught_up, documents, served })
     }
 
     /// The end of the log when the page was made, if it reached it: while nothing has come behind
-    /// it, the page is still the same.
+    /// it, the page is still the same. Documents can be trimmed all the same.
     pub(crate) fn end_of_log(&self) -> Option<Position> {
-        self.caught_up.then_some(self.next)
+        (self.caught_up && self.documents.is_none()).then_some(self.next)
     }
 
     pub(crate) fn header(&self) -> HeaderValue {
-        let more = if self.caught_up { "" } else { MORE };
+        let more = if self.caught_up { String::new() } else { format!("-{MORE}") };
         let count = self.documents.map_or_else(String::new, |count| format!("-{count}"));
         let text = format!("\"{}{more}{count}{}\"", self.next.cursor(), suffix(self.served));
         HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("\"\""))
@@ -98,7 +97,7 @@ impl Validator {
 }
 
 /// Marks the tag of a page behind which there is more.
-const MORE: &str = "-more";
+const MORE: &str = "more";
 
 /// Forms of the same page are different representations, with tags of their own.
 fn suffix(served: Served) -> &'static str {
