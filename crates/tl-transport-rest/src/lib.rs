@@ -59,7 +59,7 @@ impl Transport for Rest {
         let rest = *self;
         for path in ["/v1/channels/{channel}/events", "/v1/events"] {
             let publish = Route::new(Method::POST, path, &[], publish::publish);
-            host.route(publish.taking(publish::TAKES));
+            host.route(publish.taking(form::TAKES));
             let read = move |exchange| page::read(exchange, rest);
             host.route(Route::new(Method::GET, path, &[JSON, NDJSON, CLOUDEVENTS_BATCH], read));
             host.route(Route::new(Method::GET, path, &[PROTOBUF], read));

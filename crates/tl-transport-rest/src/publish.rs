@@ -2,48 +2,17 @@
 
 use tl_transport::EngineStamp;
 use tl_transport::engine::{Answer, Publish, Receipt};
-use tl_transport::http::types::header::{CONTENT_TYPE, HeaderValue, LOCATION};
-use tl_transport::http::types::{HeaderMap, StatusCode};
+use tl_transport::http::types::StatusCode;
+use tl_transport::http::types::header::{HeaderValue, LOCATION};
 use tl_transport::http::{Exchange, Response, Served, respond, status};
 use tl_transport::model::limits::BATCH_BYTES_MAX;
-use tl_transport::model::{
-    Channel, Error, ErrorCode, Form, IdempotencyKey, NewEvent, content_type,
-};
+use tl_transport::model::{Channel, Error, ErrorCode, Form, NewEvent};
 use tl_transport::protocol::frame::LastSeen;
 use tl_transport::wire::draft::Draft;
-use tl_transport::wire::page::{CLOUDEVENTS_BATCH, JSON, NDJSON, PROTOBUF};
-use tl_transport::wire::{batch, fingerprint, http_binding, json, problem, receipts};
+use tl_transport::wire::{fingerprint, problem, receipts};
 
-use crate::event::CLOUDEVENT;
-use crate::{form, write};
-
-/// What a body holds.
-pub(crate) struct Body {
-    pub(crate) is_batch: bool,
-    /// What the body itself says of this, as the query may, too.
-    pub(crate) atomic: bool,
-    pub(crate) ephemeral: bool,
-    pub(crate) conditions: Vec<LastSeen>,
-    pub(crate) key: Option<IdempotencyKey>,
-    pub(crate) drafts: Vec<Result<Draft, Error>>,
-}
-
-impl Body {
-    fn one(draft: Result<Draft, Error>) -> Self {
-        Self { is_batch: false, ..Self::many(vec![draft]) }
-    }
-
-    pub(crate) fn many(drafts: Vec<Result<Draft, Error>>) -> Self {
-        Self {
-            is_batch: true,
-            atomic: false,
-            ephemeral: false,
-            conditions: Vec::new(),
-            key: None,
-            drafts,
-        }
-    }
-}
+use crate::form::{self, Body};
+use crate::write::{self, invalid};
 
 pub(crate) async fn publish(mut exchange: Exchange) -> Result<Response, Error> {
     let mut query = exchange.query();
@@ -54,7 +23,7 @@ pub(crate) async fn publish(mut exchange: Exchange) -> Result<Response, Error> {
         _ => Some(exchange.channel()?),
     };
     let bytes = exchange.body(BATCH_BYTES_MAX).await?;
-    let body = read(exchange.headers(), bytes)?;
+    let body = form::read(exchange.headers(), bytes)?;
     let (atomic, ephemeral) = (atomic || body.atomic, ephemeral || body.ephemeral);
     let Body { is_batch, conditions, key, drafts, .. } = body;
     if drafts.is_empty() {
@@ -81,45 +50,6 @@ pub(crate) async fn publish(mut exchange: Exchange) -> Result<Response, Error> {
     };
     write::mark_replayed(&mut response, is_replayed);
     Ok(response)
-}
-
-/// Reads a body by its media type. Whatever is no form of CloudEvents is the data of one event.
-fn read(headers: &HeaderMap, body: tl_transport::Bytes) -> Result<Body, Error> {
-    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let essence = content_type.map(content_type::essence).unwrap_or_default();
-    let is = |name: &str| essence.eq_ignore_ascii_case(name);
-    if is(CLOUDEVENT) {
-        return Ok(Body::one(json::read(&body).map_err(|error| invalid(&error))));
-    }
-    if is(CLOUDEVENTS_BATCH) {
-        return Ok(Body::many(batch::read_array(&body)?));
-    }
-    if is(NDJSON) {
-        return Ok(Body::many(batch::read_lines(&body)?));
-    }
-    if form::is_publish(essence, headers) {
-        return form::read_publish(&body);
-    }
-    if essence.starts_with("application/cloudevents") {
-        let detail = format!(
-            "send {CLOUDEVENT}, {CLOUDEVENTS_BATCH}, {NDJSON}, {PROTOBUF}, or the data itself"
-        );
-        return Err(Error::new(ErrorCode::MediaTypeUnsupported, detail));
-    }
-    let draft = http_binding::read(headers, body);
-    Ok(Body::one(draft.map(as_meant).map_err(|error| invalid(&error))))
-}
-
-/// `curl -d` says that everything it sends is a form. JSON is never one.
-fn as_meant(mut draft: Draft) -> Draft {
-    let is_form = draft.data_content_type.as_deref() == Some("application/x-www-form-urlencoded");
-    let is_json = |data: &tl_transport::Bytes| {
-        data.first().is_some_and(|first| b"{[\"".contains(first)) && json::is_json(data)
-    };
-    if is_form && draft.data.as_ref().is_some_and(is_json) {
-        draft.data_content_type = Some(JSON.to_owned());
-    }
-    draft
 }
 
 fn new_event(
@@ -181,10 +111,3 @@ fn answer_batch(
         _ => respond(StatusCode::OK, served, receipts::many(form, results)),
     }
 }
-
-fn invalid(error: &impl std::fmt::Display) -> Error {
-    Error::new(ErrorCode::EventInvalid, error.to_string())
-}
-
-/// What a body may be; whatever else it is, it is the data of an event.
-pub(crate) const TAKES: &[&str] = &[CLOUDEVENT, CLOUDEVENTS_BATCH, NDJSON, PROTOBUF, "*/*"];

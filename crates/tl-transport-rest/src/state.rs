@@ -18,7 +18,8 @@ use tl_transport::wire::{fingerprint, http_binding, merge_patch, receipts};
 
 use crate::caching::Freshness;
 use crate::event::{represent, tag};
-use crate::{form, write};
+use crate::form;
+use crate::write::{self, invalid};
 
 /// `GET`: the document.
 pub(crate) async fn read(exchange: Exchange) -> Result<Response, Error> {
@@ -113,14 +114,16 @@ async fn change(
     let is_named = has_condition && !write::wants_any(exchange.headers());
     // A rule that demands a condition means one that the client names.
     let may_be_any = has_condition || !exchange.engine.requires_condition(channel);
-    for _ in 0..STATE_TRIES_MAX {
+    for tries in 1..=STATE_TRIES_MAX {
         let state = exchange.engine.state(&exchange.call, channel).await?;
         let event = document(channel, state)?;
         let seen = Condition { channel: channel.clone(), last: event.offset };
         let publish = publish(exchange, channel, &next(&event)?, may_be_any.then_some(seen))?;
         let answer = write::publish(exchange, Some(channel), once.as_ref(), publish).await;
         match answer.and_then(|answer| changed(exchange, StatusCode::OK, answer)) {
-            Err(error) if error.code == ErrorCode::ConditionFailed && !is_named => {}
+            Err(error) if error.code == ErrorCode::ConditionFailed && !is_named => {
+                write::let_others_go_first(exchange, tries).await;
+            }
             answered => return answered,
         }
     }
@@ -215,8 +218,4 @@ fn once(
         Fingerprint::of([method.as_bytes(), &publish.bytes()])
     };
     write::once(exchange, None, asked)
-}
-
-fn invalid(error: &impl std::fmt::Display) -> Error {
-    Error::new(ErrorCode::EventInvalid, error.to_string())
 }

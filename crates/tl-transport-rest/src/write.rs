@@ -1,5 +1,7 @@
 //! What all requests that write have in common: conditions and idempotency keys.
 
+use std::time::Duration;
+
 use tl_transport::engine::{Answer, Precondition, Publish};
 use tl_transport::http::types::HeaderMap;
 use tl_transport::http::types::header::{HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH};
@@ -27,16 +29,26 @@ pub(crate) async fn publish(
     let channel = channel.ok_or_else(about_no_channel)?;
     // `*` names no state: it may still hold when somebody was quicker.
     let is_named = matches!(precondition, Precondition::Last(_)) || !publish.conditions.is_empty();
-    let mut tries_left = if is_named { 1 } else { STATE_TRIES_MAX };
+    let tries_max = if is_named { 1 } else { STATE_TRIES_MAX };
+    let mut tries = 1;
     loop {
-        tries_left -= 1;
         let mut publish = publish.clone();
         publish.conditions.push(engine.condition(call, channel, &precondition).await?);
         let answer = publish_now(exchange, once, publish).await?;
-        if tries_left == 0 || !is_overtaken(&answer) {
+        if tries == tries_max || !is_overtaken(&answer) {
             return Ok(answer);
         }
+        let_others_go_first(exchange, tries).await;
+        tries += 1;
     }
+}
+
+/// Waits a little, by chance and longer each time: whoever comes back at once can lose to the same
+/// other every time.
+pub(crate) async fn let_others_go_first(exchange: &Exchange, tries: usize) {
+    let most_us = tries as u64 * RETRY_PAUSE_US;
+    let pause_us = exchange.engine.environment().random() % most_us;
+    tokio::time::sleep(Duration::from_micros(pause_us)).await;
 }
 
 async fn publish_now(
@@ -96,6 +108,11 @@ fn no_key() -> Error {
     Error::new(ErrorCode::ParameterInvalid, detail)
 }
 
+/// What is sent is not an event.
+pub(crate) fn invalid(error: &impl std::fmt::Display) -> Error {
+    Error::new(ErrorCode::EventInvalid, error.to_string())
+}
+
 /// Says that an answer was given before.
 pub(crate) fn mark_replayed(response: &mut Response, is_replayed: bool) {
     if is_replayed {
@@ -149,6 +166,8 @@ fn about_no_channel() -> Error {
     Error::new(ErrorCode::ParameterInvalid, detail)
 }
 
+/// By so much the longest pause grows with every try: all tries together take about a second.
+const RETRY_PAUSE_US: u64 = 1_000;
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 #[cfg(test)]
