@@ -29,15 +29,16 @@ impl State {
     }
 }
 
-/// What must be true of a channel's state for a change to be made (RFC 9110 §13.1).
+/// What must be true of something for a change to be made (RFC 9110 §13.1): of a channel's state, whose
+/// last event has a place, or of a schema, whose latest version has a number.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Precondition {
-    /// There is no document (`If-None-Match: *`).
+pub enum Precondition<P = Position> {
+    /// There is none (`If-None-Match: *`).
     Absent,
     /// There is one (`If-Match: *`).
     Exists,
-    /// The channel's last event is one of these (`If-Match`).
-    Last(Vec<Position>),
+    /// The last is one of these (`If-Match`).
+    Last(Vec<P>),
 }
 
 impl Engine {

@@ -14,6 +14,7 @@ use tl_transport::wire::schemas as wire;
 use tl_transport::{Host, Route};
 
 use crate::event::is_known;
+use crate::write;
 
 pub(crate) fn mount(host: &mut Host) {
     let one = "/v1/schemas/{type}";
@@ -105,7 +106,8 @@ async fn new_schema(exchange: &mut Exchange) -> Result<NewSchema, Error> {
     let event_type = exchange.param("type").to_owned();
     let kind = kind(exchange)?;
     let source: Bytes = exchange.body(SCHEMA_BYTES_MAX).await?;
-    Ok(NewSchema { event_type, kind, message, source })
+    let condition = write::precondition(exchange.headers(), version)?;
+    Ok(NewSchema { event_type, kind, message, source, condition })
 }
 
 fn kind(exchange: &Exchange) -> Result<SchemaKind, Error> {
@@ -120,6 +122,11 @@ fn kind(exchange: &Exchange) -> Result<SchemaKind, Error> {
 /// A version never changes, so its number validates it.
 fn tag(version: u32) -> HeaderValue {
     HeaderValue::from_str(&format!("\"{version}\"")).expect("digits are legal in any header")
+}
+
+/// The version that an entity tag names.
+fn version(tag: &str) -> Option<u32> {
+    tag.strip_prefix('"')?.strip_suffix('"')?.parse().ok()
 }
 
 /// What a schema may be written in.

@@ -23,7 +23,7 @@ pub(crate) async fn publish(
     if let Some(answer) = answered(exchange, once).await? {
         return Ok(answer);
     }
-    let Some(precondition) = precondition(exchange.headers())? else {
+    let Some(precondition) = precondition(exchange.headers(), place)? else {
         return publish_now(exchange, once, publish).await;
     };
     let channel = channel.ok_or_else(about_no_channel)?;
@@ -74,7 +74,7 @@ fn is_overtaken(answer: &Answer) -> bool {
 
 /// Whether the request wants any document to be there.
 pub(crate) fn wants_any(headers: &HeaderMap) -> bool {
-    matches!(precondition(headers), Ok(Some(Precondition::Exists)))
+    matches!(precondition(headers, place), Ok(Some(Precondition::Exists)))
 }
 
 /// The answer to an earlier request with the same key. It comes before the condition, which the
@@ -140,7 +140,11 @@ fn parse_key(text: &str) -> Option<IdempotencyKey> {
 }
 
 /// `If-Match` and `If-None-Match` of a request that writes (RFC 9110 §13.1).
-fn precondition(headers: &HeaderMap) -> Result<Option<Precondition>, Error> {
+/// `parse` takes what a strong entity tag names.
+pub(crate) fn precondition<P>(
+    headers: &HeaderMap,
+    parse: impl Fn(&str) -> Option<P>,
+) -> Result<Option<Precondition<P>>, Error> {
     let tags = |name| -> Vec<&str> {
         let values = headers.get_all(name).iter().map(|value| value.to_str().unwrap_or_default());
         values.flat_map(|value| value.split(',')).map(str::trim).collect()
@@ -151,7 +155,7 @@ fn precondition(headers: &HeaderMap) -> Result<Option<Precondition>, Error> {
         (["*"], []) => Ok(Some(Precondition::Exists)),
         ([], ["*"]) => Ok(Some(Precondition::Absent)),
         (tags, []) => {
-            Ok(Some(Precondition::Last(tags.iter().filter_map(|it| place(it)).collect())))
+            Ok(Some(Precondition::Last(tags.iter().filter_map(|it| parse(it)).collect())))
         }
         _ => {
             let detail = "send `If-Match` with the ETag that you have seen, or `If-None-Match: *` if \
@@ -191,7 +195,7 @@ mod tests {
             let value = |(name, value): &(HeaderName, &str)| {
                 (name.clone(), HeaderValue::from_str(value).expect("legal"))
             };
-            precondition(&headers.iter().map(value).collect())
+            precondition(&headers.iter().map(value).collect(), place)
         };
         let last = |places: &[&str]| {
             let places = places.iter().map(|cursor| cursor.parse().expect("a cursor"));

@@ -73,7 +73,13 @@ fn publish(runtime: &Runtime, engine: &Engine, event: &NewEvent) {
 
 fn put(runtime: &Runtime, engine: &Engine, event_type: &str) {
     let (event_type, source) = (event_type.to_owned(), Bytes::from(schema().to_string()));
-    let new = NewSchema { event_type, kind: SchemaKind::JsonSchema, message: None, source };
+    let new = NewSchema {
+        event_type,
+        kind: SchemaKind::JsonSchema,
+        message: None,
+        source,
+        condition: None,
+    };
     runtime.block_on(engine.put_schema(&Call::default(), new)).expect("puts");
 }
 

@@ -45,7 +45,8 @@ pub(super) struct Put {
 /// Change the members of a document that a JSON merge patch names.
 ///
 /// Members are replaced, objects are merged, and what is `null` is removed (RFC 7396). Whatever the
-/// patch does not name stays as it is, to the digit. The document must be JSON. What others change at the same time is kept, too; with
+/// patch does not name stays as it is, to the digit, and so do the document's type and other
+/// attributes. The document must be JSON. What others change at the same time is kept, too; with
 /// --if-match, the change is refused instead. The cursor of the new document is printed.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:

@@ -10,7 +10,7 @@ use tl_schema::{Kind, Reason, Schema};
 use super::read::stopped;
 use super::table::{Entry, write};
 use super::{SchemaVersion, channel, unusable};
-use crate::{Engine, access};
+use crate::{Engine, Precondition, access};
 
 /// A version that somebody wants a type's schema to have.
 #[derive(Clone, Debug)]
@@ -23,6 +23,8 @@ pub struct NewSchema {
     pub message: Option<String>,
     /// The text, or the descriptors.
     pub source: Bytes,
+    /// What must be true of the latest version.
+    pub condition: Option<Precondition<u32>>,
 }
 
 /// What has become of it, or would.
@@ -46,7 +48,8 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// `schema_invalid`, `schema_incompatible`, `limit_exceeded`, and those of publishing.
+    /// `schema_invalid`, `schema_incompatible`, `condition_failed`, `limit_exceeded`, and those of
+    /// publishing.
     pub async fn put_schema(&self, call: &Call, new: NewSchema) -> Result<PutSchema, Error> {
         access::may_put_schemas(call)?;
         let engine = self.clone();
@@ -59,7 +62,7 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// `schema_invalid`, `schema_incompatible`, `limit_exceeded`.
+    /// `schema_invalid`, `schema_incompatible`, `condition_failed`, `limit_exceeded`.
     pub async fn check_schema(&self, call: &Call, new: NewSchema) -> Result<PutSchema, Error> {
         access::may_put_schemas(call)?;
         self.decide(&new).await.map(|decided| decided.put)
@@ -90,6 +93,7 @@ impl Engine {
         let table = self.shared.schemas.table();
         let entry = table.entries.get(new.event_type.as_str()).cloned();
         check_name(&new.event_type)?;
+        check_condition(new, entry.as_ref().map(|entry| entry.latest().version))?;
         if entry.is_none() && table.entries.len() >= SCHEMAS_MAX {
             let detail = format!("there are {SCHEMAS_MAX} schemas already");
             return Err(Error::new(ErrorCode::LimitExceeded, detail));
@@ -119,8 +123,23 @@ impl Engine {
     }
 }
 
+fn check_condition(new: &NewSchema, latest: Option<u32>) -> Result<(), Error> {
+    let holds = match &new.condition {
+        None => true,
+        Some(Precondition::Absent) => latest.is_none(),
+        Some(Precondition::Exists) => latest.is_some(),
+        Some(Precondition::Last(versions)) => latest.is_some_and(|it| versions.contains(&it)),
+    };
+    if holds {
+        return Ok(());
+    }
+    let now = latest.map_or("has no schema".to_owned(), |it| format!("is at version {it}"));
+    let detail = format!("`{}` {now}; read it again and decide anew", new.event_type);
+    Err(Error::new(ErrorCode::ConditionFailed, detail))
+}
+
 fn decide(new: &NewSchema, entry: Option<&Arc<Entry>>) -> Result<Decided, Error> {
-    let NewSchema { event_type, kind, message, source } = new;
+    let NewSchema { event_type, kind, message, source, .. } = new;
     let schema = Schema::parse(*kind, message.as_deref(), source)
         .map_err(|error| Error::new(ErrorCode::SchemaInvalid, error.to_string()))?;
     let message = schema.message().map(str::to_owned);

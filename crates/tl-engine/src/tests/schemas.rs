@@ -11,7 +11,7 @@ const NARROWER: &str = r#"{"type": "object", "required": ["total"],
 
 fn schema(event_type: &str, source: &str) -> NewSchema {
     let (event_type, source) = (event_type.to_owned(), source.to_owned().into());
-    NewSchema { event_type, kind: SchemaKind::JsonSchema, message: None, source }
+    NewSchema { event_type, kind: SchemaKind::JsonSchema, message: None, source, condition: None }
 }
 
 async fn put(engine: &Engine, event_type: &str, source: &str) -> Result<PutSchema, Error> {
@@ -226,6 +226,7 @@ async fn protobuf_is_checked_by_its_media_type() {
         kind: SchemaKind::Proto,
         message: None,
         source,
+        condition: None,
     };
     engine.put_schema(&Call::default(), new).await.expect("puts");
     assert_eq!(engine.schemas()[0].message.as_deref(), Some("Order"));

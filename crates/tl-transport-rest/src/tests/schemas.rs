@@ -45,6 +45,23 @@ async fn versions_are_put_and_read() {
 }
 
 #[tokio::test]
+async fn a_version_is_put_under_a_condition() {
+    let kit = kit();
+    let put = async |header: (&str, &str), schema: &'static str| {
+        let headers = [("content-type", "application/schema+json"), header];
+        kit.ask(Method::PUT, PATH, &headers, schema).await.status
+    };
+    let refused = StatusCode::PRECONDITION_FAILED;
+    assert_eq!(put(("if-match", "*"), ORDER).await, refused);
+    assert_eq!(put(("if-none-match", "*"), ORDER).await, StatusCode::CREATED);
+    assert_eq!(put(("if-none-match", "*"), WIDER).await, refused);
+    assert_eq!(put(("if-match", "\"2\", W/\"1\""), WIDER).await, refused);
+    assert_eq!(put(("if-match", "\"2\", \"1\""), WIDER).await, StatusCode::CREATED);
+    assert_eq!(put(("if-match", "\"1\""), WIDER).await, refused);
+    assert_eq!(kit.get(PATH).await.header("etag"), "\"2\"");
+}
+
+#[tokio::test]
 async fn a_version_that_is_not_additive_is_refused_and_changes_nothing() {
     let kit = kit();
     put_json(&kit, ORDER).await;
