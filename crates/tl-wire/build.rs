@@ -10,8 +10,12 @@ use prost::Message;
 
 /// `event.proto` is compiled for its descriptor only: its Rust type is written by hand, because its
 /// JSON form is CloudEvents' own.
-const GENERATED: [&str; 3] =
-    ["throughline/v1/attribute.proto", "throughline/v1/page.proto", "throughline/v1/session.proto"];
+const GENERATED: [&str; 4] = [
+    "throughline/v1/attribute.proto",
+    "throughline/v1/events.proto",
+    "throughline/v1/page.proto",
+    "throughline/v1/session.proto",
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=proto");

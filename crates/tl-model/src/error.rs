@@ -129,6 +129,8 @@ error_codes! {
     LimitExceeded = "limit_exceeded", Caller, false, "A limit is reached";
     /// A body of a media type this resource does not take.
     MediaTypeUnsupported = "media_type_unsupported", Caller, false, "Unsupported media type";
+    /// A message of a call that cannot be read.
+    MessageInvalid = "message_invalid", Caller, false, "Not a valid message";
     /// A method this resource does not have.
     MethodNotAllowed = "method_not_allowed", Caller, false, "Method not allowed";
     /// No media type of the `Accept` header can be given.

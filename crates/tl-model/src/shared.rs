@@ -20,6 +20,16 @@ pub enum Form {
     Protobuf,
 }
 
+impl Form {
+    /// What people call it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Json => "JSON",
+            Self::Protobuf => "protobuf",
+        }
+    }
+}
+
 impl SharedEvent {
     /// Shares an event.
     pub fn new(logged: LoggedEvent) -> Self {

@@ -4,8 +4,8 @@
 //! [`write_server`], sharing the bytes of events between all who get them. A client uses the
 //! generated messages themselves, through [`write_client`] and [`read_server`].
 
-mod from_client;
-mod from_server;
+pub(crate) mod from_client;
+pub(crate) mod from_server;
 
 use buffa::{DecodeOptions, Message};
 use serde::de::IgnoredAny;
@@ -19,7 +19,6 @@ use crate::draft::Stamp;
 use crate::generated::throughline::v1 as contract;
 
 pub use from_client::{parse_conditions, parse_key};
-pub(crate) use from_server::receipt_message;
 pub use from_server::{write_events, write_server};
 
 /// Reads a frame of a client.
@@ -94,18 +93,33 @@ fn decode<M>(form: Form, message: &[u8]) -> Result<M, Error>
 where
     M: Message + serde::de::DeserializeOwned,
 {
+    decode_message(form, message).map_err(|error| {
+        let detail = format!("the frame is not valid {}: {error}", form.name());
+        Error::new(ErrorCode::FrameInvalid, detail)
+    })
+}
+
+/// Reads a message whose lists take no more memory than those of the largest batch.
+pub(crate) fn decode_message<M>(form: Form, message: &[u8]) -> Result<M, DecodeMessageError>
+where
+    M: Message + serde::de::DeserializeOwned,
+{
     match form {
-        Form::Json => serde_json::from_slice(message).map_err(|error| {
-            Error::new(ErrorCode::FrameInvalid, format!("the frame is not valid JSON: {error}"))
-        }),
+        Form::Json => Ok(serde_json::from_slice(message)?),
         Form::Protobuf => {
             let options = DecodeOptions::new().with_element_memory_limit(ELEMENTS_BYTES_MAX);
-            options.decode_from_slice(message).map_err(|error| {
-                let detail = format!("the frame is not valid protobuf: {error}");
-                Error::new(ErrorCode::FrameInvalid, detail)
-            })
+            Ok(options.decode_from_slice(message)?)
         }
     }
+}
+
+/// Why bytes are not a message.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DecodeMessageError {
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+    #[error(transparent)]
+    Protobuf(#[from] buffa::DecodeError),
 }
 
 pub(crate) fn encode<M: Message + serde::Serialize>(form: Form, message: &M) -> Vec<u8> {
@@ -120,7 +134,7 @@ pub(crate) fn encode<M: Message + serde::Serialize>(form: Form, message: &M) -> 
 /// whose events have all the extensions they may.
 pub(crate) const ELEMENTS_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// No list in a frame in JSON that is no longer takes much memory.
-const UNCOUNTED_BYTES_MAX: usize = 64 * 1024;
+pub(crate) const UNCOUNTED_BYTES_MAX: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests;

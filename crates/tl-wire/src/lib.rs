@@ -1,7 +1,7 @@
 //! Every form in which events and frames travel.
 //!
 //! The contract is the protobuf package `throughline.v1`, in `proto/`. Its binary form and its JSON
-//! form carry the [frames](frame) of the two-way protocol. An event on its own is a CloudEvent:
+//! form carry the [frames](frame) of the two-way protocol and the messages of [calls](call). An event on its own is a CloudEvent:
 //!
 //! - [`draft`] is an event as somebody wrote it down, with parts that may be missing or wrong;
 //! - [`json`] is the CloudEvents JSON format, used in every JSON answer and frame;
@@ -12,6 +12,7 @@
 //! Nothing here decides anything: codecs turn bytes into checked values and back.
 
 pub mod batch;
+pub mod call;
 pub mod draft;
 pub mod fingerprint;
 pub mod frame;

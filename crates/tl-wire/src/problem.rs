@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use tl_model::{Error, ErrorCode};
 use tl_protocol::frame::Receipt;
 
-use crate::frame::receipt_message;
+use crate::frame::from_server::receipt_message;
 use crate::generated::throughline::v1 as contract;
 
 /// The media type.

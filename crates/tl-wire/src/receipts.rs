@@ -5,7 +5,8 @@ use buffa::Message;
 use tl_model::{Error, Form};
 use tl_protocol::frame::Receipt;
 
-use crate::frame::{encode, receipt_message};
+use crate::frame::encode;
+use crate::frame::from_server::receipt_message;
 use crate::generated::throughline::v1 as contract;
 
 /// The answer for one event.

@@ -37,6 +37,7 @@ pub const fn status(code: ErrorCode) -> StatusCode {
         | ErrorCode::EventInvalid
         | ErrorCode::FrameInvalid
         | ErrorCode::KeyRequired
+        | ErrorCode::MessageInvalid
         | ErrorCode::ParameterInvalid
         | ErrorCode::SchemaInvalid
         | ErrorCode::SelectionInvalid

@@ -36,25 +36,30 @@ pub(super) fn parse(
 }
 
 fn parse_subscribe(subscribe: &contract::Subscribe) -> Result<Subscribe, Error> {
-    let channels = subscribe.channels.iter().map(String::as_str);
-    let selection = Selection::parse(channels)
-        .map_err(|error| Error::new(ErrorCode::SelectionInvalid, error.to_string()))?;
     Ok(Subscribe {
         subscription: SubscriptionId(subscribe.subscription),
-        selection,
+        selection: parse_selection(&subscribe.channels)?,
         after: parse_after(&subscribe.after)?,
         credit: subscribe.credit.map_or(Credit::Unlimited, |events| Credit::Events(events.into())),
     })
 }
 
-fn parse_after(after: &str) -> Result<After, Error> {
+pub(crate) fn parse_selection(channels: &[String]) -> Result<Selection, Error> {
+    Selection::parse(channels.iter().map(String::as_str))
+        .map_err(|error| Error::new(ErrorCode::SelectionInvalid, error.to_string()))
+}
+
+pub(crate) fn parse_after(after: &str) -> Result<After, Error> {
     if after.is_empty() {
         return Ok(After::Earliest);
     }
     after.parse().map_err(|error| Error::new(ErrorCode::CursorInvalid, format!("`after`: {error}")))
 }
 
-fn parse_publish(publish: &contract::Publish, stamp: &dyn Stamp) -> Result<Publish, Error> {
+pub(crate) fn parse_publish(
+    publish: &contract::Publish,
+    stamp: &dyn Stamp,
+) -> Result<Publish, Error> {
     check_size(publish)?;
     let events = publish.events.iter().map(|draft| parse_event(draft, &publish.channel, stamp));
     let conditions = parse_conditions(publish)?;

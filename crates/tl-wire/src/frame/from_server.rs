@@ -174,7 +174,7 @@ pub(crate) fn receipt_message(result: &Result<Receipt, Error>) -> contract::Rece
     }
 }
 
-fn problem_message(error: &Error) -> contract::Problem {
+pub(crate) fn problem_message(error: &Error) -> contract::Problem {
     contract::Problem {
         code: error.code.as_str().to_owned(),
         detail: error.detail.clone().into_owned(),
