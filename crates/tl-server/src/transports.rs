@@ -4,6 +4,7 @@ use tl_transport::session::SessionOptions;
 use tl_transport::{Host, Transport};
 use tl_transport_openapi::OpenApi;
 use tl_transport_rest::Rest;
+use tl_transport_rpc::Rpc;
 use tl_transport_sse::Sse;
 use tl_transport_websocket::WebSockets;
 
@@ -15,9 +16,10 @@ pub(crate) fn mount(config: &Config, host: &mut Host) {
     let reconnect_within = config.drain.reconnect_within.0;
     let drain_grace = config.drain.grace.0;
     let session = SessionOptions { heartbeat, reconnect_within, drain_grace };
-    let transports: [&dyn Transport; 4] = [
+    let transports: [&dyn Transport; 5] = [
         &OpenApi,
         &Rest { wait_max: config.polling.wait_max.0 },
+        &Rpc { session, wait_max: config.polling.wait_max.0 },
         &Sse { heartbeat, reconnect_within },
         &WebSockets { session },
     ];

@@ -65,13 +65,10 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Carrier for WebSocketCa
         })
     }
 
-    fn sink(&self) -> Arc<dyn Sink> {
-        self.socket.line().clone()
-    }
-
-    fn script(&self, subscription: SubscriptionId) -> Script {
+    fn lane(&self, subscription: SubscriptionId) -> Option<(Arc<dyn Sink>, Script)> {
         let variant = u64::from(subscription.0) << 1 | self.form as u64;
-        Script { name: "WebSocket", variant, write: write_message }
+        let script = Script { name: "WebSocket", variant, write: write_message };
+        Some((self.socket.line().clone(), script))
     }
 
     fn served_at(&self) -> Option<Instant> {

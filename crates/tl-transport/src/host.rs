@@ -50,6 +50,10 @@ pub struct Route {
     added: Added,
 }
 
+/// Answers every request at a path, whatever its method, in the forms of a protocol of its own: errors
+/// and compression, too.
+pub type Delegate = Arc<dyn Fn(Request, Room) -> BoxFuture<'static, Response> + Send + Sync>;
+
 /// Answers a request.
 pub type Handler =
     Arc<dyn Fn(Exchange) -> BoxFuture<'static, Result<Response, Error>> + Send + Sync>;
@@ -102,18 +106,31 @@ pub struct Host {
     origins: Origins,
     tasks: TaskTracker,
     routes: Vec<Route>,
+    delegates: Vec<(&'static str, Delegate)>,
 }
 
 impl Host {
     /// A host without rooms. Web pages of other origins than the server's own may only use it if
     /// they are listed.
     pub fn new(engine: Engine, origins: Origins) -> Self {
-        Self { engine, origins, tasks: TaskTracker::new(), routes: Vec::new() }
+        let (routes, delegates) = (Vec::new(), Vec::new());
+        Self { engine, origins, tasks: TaskTracker::new(), routes, delegates }
+    }
+
+    /// The engine below all rooms.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
     }
 
     /// Adds a route.
     pub fn route(&mut self, route: Route) {
         self.routes.push(route);
+    }
+
+    /// Leaves a path, with `{name}` for a segment that varies, to a protocol of its own. Of the host's
+    /// rules only those about web pages hold there.
+    pub fn delegate(&mut self, path: &'static str, delegate: Delegate) {
+        self.delegates.push((path, delegate));
     }
 
     /// All routes.
@@ -138,6 +155,18 @@ impl Host {
             let answer = move |params: Params, request: Request| {
                 let resource = resource.clone();
                 async move { resource.answer(params, request).await }
+            };
+            router = router.route(path, any(answer));
+        }
+        for (path, delegate) in self.delegates {
+            let room = room.clone();
+            let answer = move |request: Request| {
+                let answer = delegate(request, room.clone());
+                async move {
+                    let mut response = answer.await;
+                    response.extensions_mut().insert(Verbatim);
+                    response
+                }
             };
             router = router.route(path, any(answer));
         }
@@ -214,6 +243,10 @@ impl HttpService {
         }
     }
 }
+
+/// That a response stays as it is.
+#[derive(Clone, Copy)]
+struct Verbatim;
 
 /// That a request is answered as `GET` would be, and is none.
 #[derive(Clone, Copy)]

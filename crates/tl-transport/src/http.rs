@@ -16,7 +16,7 @@ mod vary;
 use axum::body::Body;
 
 pub use bare::{Framing, serve_stream};
-pub(crate) use body::Room;
+pub use body::{Room, Taken};
 pub(crate) use coding::Coding;
 pub use exchange::Exchange;
 pub use negotiate::negotiate;

@@ -1,9 +1,13 @@
 //! What requests to read have in common, whatever form the answer takes.
 
+mod page;
+
 use tl_model::{After, Error, ErrorCode, Selection};
 use tl_wire::sse::Large;
 
 use crate::http::{Exchange, Query};
+
+pub use page::{Found, Wanted};
 
 /// The channels a request is about: the one in its path, or those in its query.
 ///

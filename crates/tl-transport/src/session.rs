@@ -11,11 +11,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
+use futures_util::TryFutureExt;
 use futures_util::future::{BoxFuture, Either};
 use futures_util::stream::{FuturesOrdered, Stream};
 use tokio::time::Sleep;
 
-use tl_engine::{Engine, Publish, Receipts, Subscription};
+use tl_engine::{Answer, Engine, Publish, Receipts, Subscription};
 use tl_model::{Call, Error, Form, SharedEvent};
 use tl_protocol::frame::{self, ClientFrame, LastSeen, RequestId, Subscribe, SubscriptionId};
 use tl_protocol::session::{CloseReason, Opening, Output, Session};
@@ -61,11 +62,31 @@ pub fn drive<C: Carrier>(
     })
 }
 
+/// Queues what a client publishes, at once and in the order of the calls; only the answer is waited for.
+pub fn queue(
+    engine: &Engine,
+    call: &Call,
+    publish: frame::Publish,
+) -> impl Future<Output = Result<Answer, Error>> + Send + use<> {
+    let frame::Publish { events, atomic, ephemeral, conditions, once, .. } = publish;
+    let condition = |seen: LastSeen| engine.last_is(&seen.channel, seen.at);
+    let conditions = match conditions.into_iter().map(condition).collect() {
+        Ok(conditions) => conditions,
+        Err(error) => return Either::Right(rare(std::future::ready(Err(error)))),
+    };
+    let publish = Publish { events, atomic, ephemeral, conditions };
+    let Some(once) = once else {
+        let receipts = engine.publish(call, publish);
+        return Either::Left(receipts.map_ok(|receipts| Answer { receipts, is_replayed: false }));
+    };
+    Either::Right(rare(engine.publish_once(call, &once, publish)))
+}
+
 /// A box, so that the usual publish need not be as large.
 fn rare(
-    receipts: impl Future<Output = Result<Receipts, Error>> + Send + 'static,
-) -> BoxFuture<'static, Result<Receipts, Error>> {
-    Box::pin(receipts)
+    answer: impl Future<Output = Result<Answer, Error>> + Send + 'static,
+) -> BoxFuture<'static, Result<Answer, Error>> {
+    Box::pin(answer)
 }
 
 type Publishes = FuturesOrdered<BoxFuture<'static, (RequestId, Receipts)>>;
@@ -147,7 +168,9 @@ impl Driver {
             return;
         }
         for (id, subscription) in &mut self.subscriptions {
-            subscription.follow(cx, || carrier.sink(), carrier.script(*id));
+            if let Some((sink, script)) = carrier.lane(*id) {
+                subscription.follow(cx, || sink, script);
+            }
         }
     }
 
@@ -299,30 +322,12 @@ impl Driver {
     fn publish(&mut self, publish: frame::Publish) {
         let (request, count) = (publish.request, publish.events.len());
         // Queued here, in the order of the frames; only the receipts are waited for.
-        let receipts = self.queue(publish);
+        let answer = queue(&self.engine, &self.call, publish);
         let publishes = self.publishes.get_or_insert_default();
         publishes.push_back(Box::pin(async move {
-            let receipts = receipts.await.unwrap_or_else(|error| vec![Err(error); count]);
-            (request, receipts)
+            let receipts = answer.await.map(|answer| answer.receipts);
+            (request, receipts.unwrap_or_else(|error| vec![Err(error); count]))
         }));
-    }
-
-    fn queue(
-        &self,
-        publish: frame::Publish,
-    ) -> impl Future<Output = Result<Receipts, Error>> + Send + use<> {
-        let frame::Publish { events, atomic, ephemeral, conditions, once, .. } = publish;
-        let condition = |seen: LastSeen| self.engine.last_is(&seen.channel, seen.at);
-        let conditions = match conditions.into_iter().map(condition).collect() {
-            Ok(conditions) => conditions,
-            Err(error) => return Either::Right(rare(async { Err(error) })),
-        };
-        let publish = Publish { events, atomic, ephemeral, conditions };
-        let Some(once) = once else {
-            return Either::Left(self.engine.publish(&self.call, publish));
-        };
-        let answer = self.engine.publish_once(&self.call, &once, publish);
-        Either::Right(rare(async move { Ok(answer.await?.receipts) }))
     }
 
     fn subscribe(&mut self, subscribe: Subscribe) {

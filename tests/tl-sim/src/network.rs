@@ -264,13 +264,10 @@ impl Carrier for SimulatedCarrier {
         })
     }
 
-    fn sink(&self) -> Arc<dyn Sink> {
-        Arc::new(SimulatedSink(self.out.clone()))
-    }
-
-    fn script(&self, subscription: SubscriptionId) -> Script {
+    fn lane(&self, subscription: SubscriptionId) -> Option<(Arc<dyn Sink>, Script)> {
         let variant = u64::from(subscription.0) << 1 | self.form as u64;
-        Script { name: "simulated", variant, write: write_run }
+        let script = Script { name: "simulated", variant, write: write_run };
+        Some((Arc::new(SimulatedSink(self.out.clone())), script))
     }
 
     fn served_at(&self) -> Option<std::time::Instant> {

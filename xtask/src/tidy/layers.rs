@@ -25,6 +25,7 @@ const LAYERS: &[Layer] = &[
         crates: &[
             "tl-transport-openapi",
             "tl-transport-rest",
+            "tl-transport-rpc",
             "tl-transport-sse",
             "tl-transport-websocket",
         ],

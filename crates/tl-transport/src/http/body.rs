@@ -14,11 +14,11 @@ use super::unpack::unpack;
 
 /// The memory that the bodies of all requests share. Clones share it.
 #[derive(Clone, Debug)]
-pub(crate) struct Room(Arc<Semaphore>);
+pub struct Room(Arc<Semaphore>);
 
 /// The part of the room that one body takes, until this is dropped.
 #[derive(Debug, Default)]
-pub(crate) struct Taken(Option<OwnedSemaphorePermit>);
+pub struct Taken(Option<OwnedSemaphorePermit>);
 
 impl Default for Room {
     fn default() -> Self {
@@ -27,6 +27,16 @@ impl Default for Room {
 }
 
 impl Room {
+    /// Reads a body into memory, within bounds of size and time. It counts as there until what it takes is
+    /// dropped.
+    ///
+    /// # Errors
+    ///
+    /// `body_too_large`, `body_incomplete`, `overloaded`.
+    pub async fn read(&self, body: Body, bytes_max: usize) -> Result<(Bytes, Taken), Error> {
+        read_body(body, None, bytes_max, self).await
+    }
+
     /// Makes room for a body that has grown to this size.
     pub(super) fn make(&self, taken: &mut Taken, len: usize) -> Result<(), Error> {
         let has = taken.0.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);

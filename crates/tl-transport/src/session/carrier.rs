@@ -31,11 +31,9 @@ pub trait Carrier {
     /// Sends what is queued. Ready once all of it has left.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, CarrierError>;
 
-    /// Where lanes can write whole messages.
-    fn sink(&self) -> Arc<dyn Sink>;
-
-    /// How lanes write the `events` frames of a subscription.
-    fn script(&self, subscription: SubscriptionId) -> Script;
+    /// Where lanes can write whole messages, and how they write the `events` frames of a subscription;
+    /// none if only the carrier itself can.
+    fn lane(&self, subscription: SubscriptionId) -> Option<(Arc<dyn Sink>, Script)>;
 
     /// When a lane wrote last.
     fn served_at(&self) -> Option<Instant>;

@@ -86,17 +86,14 @@ impl Carrier for TestCarrier {
         Ok(if self.unsent() == 0 { Poll::Ready(()) } else { Poll::Pending })
     }
 
-    fn sink(&self) -> Arc<dyn Sink> {
-        Arc::new(TestSink(self.served.clone()))
-    }
-
-    fn script(&self, subscription: SubscriptionId) -> Script {
+    fn lane(&self, subscription: SubscriptionId) -> Option<(Arc<dyn Sink>, Script)> {
         let write: WriteEvents = |events, epoch, variant| {
             let mut frame = Outbox::new();
             write_events(Form::Json, SubscriptionId(variant as u32), events, epoch, &mut frame);
             frame.take_all()
         };
-        Script { name: "test", variant: subscription.0.into(), write }
+        let script = Script { name: "test", variant: subscription.0.into(), write };
+        Some((Arc::new(TestSink(self.served.clone())), script))
     }
 
     fn served_at(&self) -> Option<Instant> {

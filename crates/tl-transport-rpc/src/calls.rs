@@ -1,0 +1,194 @@
+//! The methods, and how a call finds its own.
+
+use std::collections::HashMap;
+
+use connectrpc::dispatcher::{RequestStream, StreamingResult, UnaryResult};
+use connectrpc::{
+    CodecFormat, ConnectError, Dispatcher, EncodedStream, MethodDescriptor, Payload,
+    RequestContext, Response,
+};
+use futures_util::future::BoxFuture;
+
+use tl_transport::engine::Engine;
+use tl_transport::model::{Call, Form};
+use tl_transport::{Bytes, EngineStamp};
+
+use crate::error::Refusal;
+use crate::{Rpc, events};
+
+/// Where calls arrive.
+pub(crate) const PATHS: &[&str] = &["/throughline.v1.EventService/{method}"];
+
+/// All methods.
+const METHODS: &[&[Method]] = &[events::METHODS];
+
+/// A method of a service.
+pub(crate) struct Method {
+    /// `package.Service/Method`.
+    pub(crate) path: &'static str,
+    pub(crate) handler: Handler,
+}
+
+/// How a method answers.
+#[derive(Clone, Copy)]
+pub(crate) enum Handler {
+    /// One message for one, and nothing is changed by it.
+    Query(fn(Asked) -> Answer),
+    /// One message for one.
+    Unary(fn(Asked) -> Answer),
+    /// One message for many.
+    ClientStream(fn(Context, RequestStream) -> Answer),
+    /// Many messages for one.
+    ServerStream(fn(Asked) -> Result<EncodedStream, Refusal>),
+    /// Many messages for many.
+    Bidi(fn(Context, RequestStream) -> EncodedStream),
+}
+
+/// The message that a call is answered with.
+pub(crate) type Answer = BoxFuture<'static, Result<Vec<u8>, Refusal>>;
+
+/// What a call is done with.
+pub(crate) struct Context {
+    pub(crate) engine: Engine,
+    /// On whose behalf, and until when.
+    pub(crate) call: Call,
+    /// Of all its messages.
+    pub(crate) form: Form,
+    pub(crate) rpc: Rpc,
+}
+
+/// A call with the one message it has.
+pub(crate) struct Asked {
+    pub(crate) context: Context,
+    pub(crate) message: Bytes,
+}
+
+impl Context {
+    /// What fills in events whose publisher has left something out.
+    pub(crate) fn stamp(&self) -> EngineStamp<'_> {
+        EngineStamp(&self.engine)
+    }
+}
+
+/// All methods on an engine.
+pub(crate) struct Calls {
+    engine: Engine,
+    rpc: Rpc,
+    methods: HashMap<&'static str, Handler>,
+}
+
+impl Calls {
+    pub(crate) fn new(engine: Engine, rpc: Rpc) -> Self {
+        let methods = METHODS.iter().copied().flatten();
+        let methods = methods.map(|method| (method.path, method.handler)).collect();
+        Self { engine, rpc, methods }
+    }
+
+    fn context(&self, request: &RequestContext, format: CodecFormat) -> Context {
+        let deadline = request.deadline();
+        let call = Call::default();
+        let call = deadline.map_or(call.clone(), |deadline| call.until(deadline));
+        let form = match format {
+            CodecFormat::Json => Form::Json,
+            _ => Form::Protobuf,
+        };
+        Context { engine: self.engine.clone(), call, form, rpc: self.rpc }
+    }
+
+    fn handler(&self, path: &str) -> Option<Handler> {
+        self.methods.get(path).copied()
+    }
+}
+
+impl Dispatcher for Calls {
+    fn lookup(&self, path: &str) -> Option<MethodDescriptor> {
+        Some(match self.handler(path)? {
+            Handler::Query(_) => MethodDescriptor::unary(true),
+            Handler::Unary(_) => MethodDescriptor::unary(false),
+            Handler::ClientStream(_) => MethodDescriptor::client_streaming(),
+            Handler::ServerStream(_) => MethodDescriptor::server_streaming(),
+            Handler::Bidi(_) => MethodDescriptor::bidi_streaming(),
+        })
+    }
+
+    fn call_unary(
+        &self,
+        path: &str,
+        request: RequestContext,
+        message: Payload,
+        format: CodecFormat,
+    ) -> UnaryResult {
+        let (Some(Handler::Query(handler) | Handler::Unary(handler)), Ok(message)) =
+            (self.handler(path), message.encoded())
+        else {
+            return Box::pin(std::future::ready(Err(unknown(path))));
+        };
+        answer(handler(Asked { context: self.context(&request, format), message }))
+    }
+
+    fn call_server_streaming(
+        &self,
+        path: &str,
+        request: RequestContext,
+        message: Bytes,
+        format: CodecFormat,
+    ) -> StreamingResult {
+        let Some(Handler::ServerStream(handler)) = self.handler(path) else {
+            return Box::pin(std::future::ready(Err(unknown(path))));
+        };
+        let is_packed = is_packed(&request);
+        let stream = handler(Asked { context: self.context(&request, format), message });
+        let response = stream.map(|stream| streaming(stream, is_packed));
+        Box::pin(std::future::ready(response.map_err(ConnectError::from)))
+    }
+
+    fn call_client_streaming(
+        &self,
+        path: &str,
+        request: RequestContext,
+        messages: RequestStream,
+        format: CodecFormat,
+    ) -> UnaryResult {
+        let Some(Handler::ClientStream(handler)) = self.handler(path) else {
+            return Box::pin(std::future::ready(Err(unknown(path))));
+        };
+        answer(handler(self.context(&request, format), messages))
+    }
+
+    fn call_bidi_streaming(
+        &self,
+        path: &str,
+        request: RequestContext,
+        messages: RequestStream,
+        format: CodecFormat,
+    ) -> StreamingResult {
+        let Some(Handler::Bidi(handler)) = self.handler(path) else {
+            return Box::pin(std::future::ready(Err(unknown(path))));
+        };
+        let is_packed = is_packed(&request);
+        let stream = handler(self.context(&request, format), messages);
+        Box::pin(std::future::ready(Ok(streaming(stream, is_packed))))
+    }
+}
+
+fn answer(answer: Answer) -> UnaryResult {
+    Box::pin(async move { Ok(Response::new(Bytes::from(answer.await?).into())) })
+}
+
+/// Every subscriber of an event would have it packed anew, so streams are packed only for those who pack
+/// what they send.
+fn streaming(stream: EncodedStream, is_packed: bool) -> Response<EncodedStream> {
+    Response::new(stream).compress((!is_packed).then_some(false))
+}
+
+fn is_packed(request: &RequestContext) -> bool {
+    let mut codings = ENCODING_HEADERS.iter().filter_map(|name| request.header(*name));
+    codings.any(|coding| coding != "identity")
+}
+
+fn unknown(path: &str) -> ConnectError {
+    ConnectError::unimplemented(format!("there is no method {path}"))
+}
+
+/// In which clients say how they pack the messages of a stream.
+const ENCODING_HEADERS: [&str; 2] = ["grpc-encoding", "connect-content-encoding"];

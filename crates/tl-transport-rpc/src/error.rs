@@ -1,0 +1,110 @@
+//! Errors as calls tell them.
+
+use connectrpc::{ConnectError, ErrorCode as Code, ErrorDetail};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+
+use tl_transport::model::{Error, ErrorCode};
+use tl_transport::wire::call::{Detail, details};
+
+/// Why a call fails.
+#[derive(Debug)]
+pub(crate) struct Refusal(ConnectError);
+
+impl Refusal {
+    /// The same with one more detail.
+    pub(crate) fn with(self, detail: Detail) -> Self {
+        Self(self.0.with_detail(encoded(&detail)))
+    }
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Self(failure(&error))
+    }
+}
+
+impl From<ConnectError> for Refusal {
+    fn from(error: ConnectError) -> Self {
+        Self(error)
+    }
+}
+
+impl From<Refusal> for ConnectError {
+    fn from(Refusal(error): Refusal) -> Self {
+        error
+    }
+}
+
+/// An error with its status and details.
+pub(crate) fn failure(error: &Error) -> ConnectError {
+    let failure = ConnectError::new(code(error.code), error.detail.clone());
+    details(error).iter().fold(failure, |failure, detail| failure.with_detail(encoded(detail)))
+}
+
+fn encoded(detail: &Detail) -> ErrorDetail {
+    let value = Some(STANDARD_NO_PAD.encode(&detail.value));
+    ErrorDetail { type_url: detail.name.to_owned(), value, debug: None }
+}
+
+/// The status of every error.
+pub(crate) const fn code(code: ErrorCode) -> Code {
+    match code {
+        ErrorCode::BatchTooLarge
+        | ErrorCode::ChannelInvalid
+        | ErrorCode::CursorInvalid
+        | ErrorCode::EventInvalid
+        | ErrorCode::EventTooLarge
+        | ErrorCode::FrameInvalid
+        | ErrorCode::KeyRequired
+        | ErrorCode::MessageInvalid
+        | ErrorCode::ParameterInvalid
+        | ErrorCode::SchemaInvalid
+        | ErrorCode::SchemaRequired
+        | ErrorCode::SchemaViolated
+        | ErrorCode::SelectionInvalid
+        | ErrorCode::SubscriptionInvalid => Code::InvalidArgument,
+        // What every library says of a message beyond what it reads.
+        ErrorCode::BodyTooLarge
+        | ErrorCode::FrameTooLarge
+        | ErrorCode::LimitExceeded
+        | ErrorCode::StoreFull => Code::ResourceExhausted,
+        ErrorCode::BodyIncomplete
+        | ErrorCode::Draining
+        | ErrorCode::Overloaded
+        | ErrorCode::StoreFailed => Code::Unavailable,
+        ErrorCode::ChannelReserved | ErrorCode::OriginForbidden => Code::PermissionDenied,
+        // Somebody was quicker: read again, then write again.
+        ErrorCode::ConditionFailed | ErrorCode::KeyInUse | ErrorCode::StateContended => {
+            Code::Aborted
+        }
+        ErrorCode::ConditionRequired | ErrorCode::SchemaIncompatible | ErrorCode::StateInvalid => {
+            Code::FailedPrecondition
+        }
+        ErrorCode::CursorAhead | ErrorCode::CursorEpoch => Code::OutOfRange,
+        ErrorCode::DeadlineExceeded => Code::DeadlineExceeded,
+        ErrorCode::Internal => Code::Internal,
+        ErrorCode::KeyReused => Code::AlreadyExists,
+        ErrorCode::NotFound | ErrorCode::StateDeleted => Code::NotFound,
+        ErrorCode::MediaTypeUnsupported
+        | ErrorCode::MethodNotAllowed
+        | ErrorCode::NotAcceptable
+        | ErrorCode::UpgradeRequired => Code::Unimplemented,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_passes_by_itself_has_a_status_that_says_so() {
+        for error in ErrorCode::ALL.iter().copied().filter(|error| error.is_retryable()) {
+            let passes = [Code::Aborted, Code::DeadlineExceeded, Code::Internal];
+            let passes = passes.contains(&code(error));
+            let is_there = matches!(code(error), Code::Unavailable | Code::ResourceExhausted);
+            assert!(passes || is_there, "{error}");
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Publishing and reading.
+
+use connectrpc::EncodedStream;
+use connectrpc::dispatcher::RequestStream;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesOrdered;
+use futures_util::{FutureExt, StreamExt};
+
+use tl_transport::engine::{self, Receipt};
+use tl_transport::model::limits::SESSION_PUBLISHES_MAX;
+use tl_transport::model::{Error, Form};
+use tl_transport::protocol::subscription::Credit;
+use tl_transport::reading::{Found, Wanted};
+use tl_transport::session::queue;
+use tl_transport::wire::call::{self, Detail, Published};
+
+use crate::calls::{Asked, Context, Handler, Method};
+use crate::error::Refusal;
+use crate::{session, subscribe};
+
+pub(crate) const METHODS: &[Method] = &[
+    Method {
+        path: "throughline.v1.EventService/Publish",
+        handler: Handler::Unary(|asked| publish(asked).boxed()),
+    },
+    Method {
+        path: "throughline.v1.EventService/PublishMany",
+        handler: Handler::ClientStream(|context, messages| publish_many(context, messages).boxed()),
+    },
+    Method {
+        path: "throughline.v1.EventService/Read",
+        handler: Handler::Query(|asked| read(asked).boxed()),
+    },
+    Method { path: "throughline.v1.EventService/Session", handler: Handler::Bidi(session::open) },
+    Method {
+        path: "throughline.v1.EventService/Subscribe",
+        handler: Handler::ServerStream(subscribe),
+    },
+];
+
+async fn publish(Asked { context, message }: Asked) -> Result<Vec<u8>, Refusal> {
+    let publish = call::read_publish(context.form, &message, &context.stamp())?;
+    let answer = queue(&context.engine, &context.call, publish).await?;
+    let (receipts, is_replayed) = (answer.receipts, answer.is_replayed);
+    match nothing_published(&receipts) {
+        Some(error) => Err(refused(error, &receipts)),
+        None => Ok(call::write_published(context.form, &receipts, is_replayed)),
+    }
+}
+
+/// Why the first event was refused, if all were.
+fn nothing_published(receipts: &[Result<Receipt, Error>]) -> Option<&Error> {
+    let all_refused = receipts.iter().all(Result::is_err);
+    receipts.first().filter(|_| all_refused)?.as_ref().err()
+}
+
+/// The failure of a call that has published nothing. What is wrong with each of several events goes with
+/// it.
+fn refused(error: &Error, receipts: &[Result<Receipt, Error>]) -> Refusal {
+    let refusal = Refusal::from(error.clone());
+    if receipts.len() == 1 {
+        return refusal;
+    }
+    let value = call::write_published(Form::Protobuf, receipts, false);
+    refusal.with(Detail { name: "throughline.v1.PublishResponse", value })
+}
+
+/// Publishes message by message. Receipts are waited for while the next messages come, in the order in
+/// which they were queued.
+async fn publish_many(context: Context, mut messages: RequestStream) -> Result<Vec<u8>, Refusal> {
+    let mut under_way = UnderWay::new();
+    let (mut published, mut is_ended) = (Published::default(), false);
+    loop {
+        tokio::select! {
+            biased;
+            Some(answer) = under_way.next() => count(&mut published, &answer?.receipts),
+            message = messages.next(), if !is_ended && under_way.len() < SESSION_PUBLISHES_MAX => {
+                match message {
+                    Some(message) => {
+                        let publish =
+                            call::read_publish(context.form, &message?, &context.stamp())?;
+                        under_way.push_back(queue(&context.engine, &context.call, publish).boxed());
+                    }
+                    None => is_ended = true,
+                }
+            }
+            else => break,
+        }
+    }
+    Ok(call::write_published_many(context.form, &published))
+}
+
+fn count(published: &mut Published, receipts: &[Result<Receipt, Error>]) {
+    for receipt in receipts {
+        match receipt {
+            Ok(receipt) => {
+                published.published += 1;
+                published.last = receipt.at.or(published.last);
+            }
+            Err(error) => {
+                if published.refusals.len() < REFUSALS_MAX {
+                    let index = published.published + published.refused;
+                    published.refusals.push((index, error.clone()));
+                }
+                published.refused += 1;
+            }
+        }
+    }
+}
+
+async fn read(Asked { context, message }: Asked) -> Result<Vec<u8>, Refusal> {
+    let call::Read { selection, after, events_max, wait } =
+        call::read_read(context.form, &message)?;
+    let Context { engine, call, form, rpc } = context;
+    let wanted = Wanted { engine, call, selection, after, events_max };
+    let found = wanted.events().await?;
+    let found = match found.is_empty() && !wait.is_zero() {
+        true => wanted.wait_behind(found.next, wait.min(rpc.wait_max)).await?,
+        false => found,
+    };
+    Ok(page(form, &found))
+}
+
+fn page(form: Form, found: &Found) -> Vec<u8> {
+    found.write(|page| match form {
+        Form::Json => page.write(),
+        Form::Protobuf => page.write_protobuf(),
+    })
+}
+
+fn subscribe(Asked { context, message }: Asked) -> Result<EncodedStream, Refusal> {
+    let (selection, after) = call::read_subscribe(context.form, &message)?;
+    let engine = &context.engine;
+    let subscription = engine.subscribe(&context.call, selection, after, Credit::Unlimited)?;
+    Ok(subscribe::stream(&context, subscription))
+}
+
+/// Publishes whose receipts are waited for.
+type UnderWay = FuturesOrdered<BoxFuture<'static, Result<engine::Answer, Error>>>;
+
+/// Enough to see what is wrong with the others.
+const REFUSALS_MAX: usize = 100;

@@ -1,0 +1,62 @@
+//! gRPC, gRPC-Web and Connect: one set of methods, whatever the client speaks.
+//!
+//! | path | what it does |
+//! | --- | --- |
+//! | `/throughline.v1.EventService/Publish` | publishes events |
+//! | `/throughline.v1.EventService/PublishMany` | publishes a stream of events |
+//! | `/throughline.v1.EventService/Read` | a page of events; also by `GET` |
+//! | `/throughline.v1.EventService/Subscribe` | what comes behind a cursor, then what comes live |
+//! | `/throughline.v1.EventService/Session` | the two-way protocol |
+//!
+//! Standards: gRPC over HTTP/2, gRPC-Web in its binary and its text form, the Connect protocol. The
+//! library `connectrpc` speaks them; this room tells it what the methods do.
+//!
+//! Messages are read and written by [`wire::call`](tl_transport::wire::call), and frames by
+//! [`wire::frame`](tl_transport::wire::frame), each event at most once for all who get it. HTTP/2's flow
+//! control is all the credit there is: what nobody reads is not taken from the log.
+
+mod calls;
+mod error;
+mod events;
+pub mod mount;
+mod session;
+mod subscribe;
+mod text;
+
+use std::time::Duration;
+
+use tl_transport::model::limits::{HEARTBEAT, WAIT_MAX};
+use tl_transport::session::SessionOptions;
+use tl_transport::{Host, Transport};
+
+use calls::Calls;
+
+/// The room.
+#[derive(Clone, Copy, Debug)]
+pub struct Rpc {
+    /// How sessions and subscriptions behave.
+    pub session: SessionOptions,
+    /// The longest wait of a `Read`; longer ones are cut to it.
+    pub wait_max: Duration,
+}
+
+impl Default for Rpc {
+    fn default() -> Self {
+        let session = SessionOptions {
+            heartbeat: HEARTBEAT,
+            reconnect_within: Duration::from_secs(10),
+            drain_grace: Duration::from_secs(5),
+        };
+        Self { session, wait_max: WAIT_MAX }
+    }
+}
+
+impl Transport for Rpc {
+    fn mount(&self, host: &mut Host) {
+        let calls = Calls::new(host.engine().clone(), *self);
+        let service = mount::service(calls);
+        for path in calls::PATHS {
+            mount::mount(host, path, &service);
+        }
+    }
+}

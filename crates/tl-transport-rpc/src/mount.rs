@@ -1,0 +1,146 @@
+//! Services of `connectrpc` on the host's paths.
+//!
+//! Whatever mounts here is served as gRPC, gRPC-Web and Connect by the server's own listener, with its
+//! bounds on bodies. Of an unknown path the library would make an answer of its own, so every path is
+//! mounted by name.
+
+use std::sync::Arc;
+
+use connectrpc::{
+    ConnectError, ConnectRpcBody, ConnectRpcService, DeadlinePolicy, Dispatcher, Limits, MethodKind,
+};
+use futures_util::FutureExt;
+use tower::Service;
+
+use tl_transport::Host;
+use tl_transport::http::axum::body::Body;
+use tl_transport::http::types::header::{
+    CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
+};
+use tl_transport::http::types::{StatusCode, Version};
+use tl_transport::http::{Request, Response, Room, Taken};
+use tl_transport::model::Error;
+use tl_transport::model::limits::FRAME_BYTES_MAX;
+
+use crate::error::failure;
+use crate::text;
+
+/// The methods of a dispatcher, within the server's limits: messages of up to 4 MiB, and deadlines that
+/// end streams, too.
+pub fn service<D: Dispatcher>(methods: D) -> ConnectRpcService<D> {
+    let limits = Limits::default()
+        .with_max_message_size(FRAME_BYTES_MAX)
+        .with_max_request_body_size(BODY_BYTES_MAX);
+    let deadlines = DeadlinePolicy::new().with_enforce_on_streams(true);
+    ConnectRpcService::new(methods).with_limits(limits).with_deadline_policy(deadlines)
+}
+
+/// Serves a path, such as `/package.Service/{method}`.
+pub fn mount<D: Dispatcher>(host: &mut Host, path: &'static str, service: &ConnectRpcService<D>) {
+    let service = service.clone();
+    let answer = move |request, room| {
+        let service = service.clone();
+        answer(service, request, room).boxed()
+    };
+    host.delegate(path, Arc::new(answer));
+}
+
+async fn answer<D: Dispatcher>(
+    service: ConnectRpcService<D>,
+    mut request: Request,
+    room: Room,
+) -> Response {
+    if is_grpc(request.headers()) && request.version() < Version::HTTP_2 {
+        return needs_http2();
+    }
+    let is_text = text::is_text(request.headers());
+    if is_text {
+        text::to_binary(&mut request);
+    }
+    let response = call(service, request, &room).await;
+    if is_text { text::to_text(response) } else { response }
+}
+
+async fn call<D: Dispatcher>(
+    mut service: ConnectRpcService<D>,
+    request: Request,
+    room: &Room,
+) -> Response {
+    let has_one_message = has_one_message(service.dispatcher(), request.uri().path());
+    let (request, _taken) = match has_one_message {
+        true => match read(request, service.limits(), room).await {
+            Ok(read) => read,
+            Err(refusal) => return refusal,
+        },
+        false => (request, Taken::default()),
+    };
+    match service.call(request).await {
+        Ok(response) => respond(response),
+        Err(infallible) => match infallible {},
+    }
+}
+
+/// Whether a method's requests are read whole. Others are read message by message.
+fn has_one_message(methods: &impl Dispatcher, path: &str) -> bool {
+    let method = methods.lookup(path.strip_prefix('/').unwrap_or(path));
+    let has_many = |kind| matches!(kind, MethodKind::ClientStreaming | MethodKind::BidiStreaming);
+    !method.is_some_and(|method| has_many(method.kind))
+}
+
+/// Reads the body within the bounds that hold for all bodies.
+async fn read(
+    request: Request,
+    limits: &Limits,
+    room: &Room,
+) -> Result<(Request, Taken), Response> {
+    let (parts, body) = request.into_parts();
+    match room.read(body, limits.max_request_body_size()).await {
+        Ok((body, taken)) => Ok((Request::from_parts(parts, Body::from(body)), taken)),
+        Err(error) => Err(refuse(&error, &parts.headers)),
+    }
+}
+
+fn refuse(error: &Error, headers: &HeaderMap) -> Response {
+    let failure: ConnectError = failure(error);
+    respond(failure.into_http_response(headers))
+}
+
+fn respond(response: tl_transport::http::types::Response<ConnectRpcBody>) -> Response {
+    let (mut parts, body) = response.into_parts();
+    let body = match body {
+        ConnectRpcBody::Full(body) => {
+            let len = http_body::Body::size_hint(&body).exact().unwrap_or_default();
+            parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(len));
+            Body::new(body)
+        }
+        ConnectRpcBody::Streaming(body) => {
+            // Asks nginx, and others that follow it, to pass every message on at once.
+            parts.headers.insert(UNBUFFERED, HeaderValue::from_static("no"));
+            Body::new(body)
+        }
+        body => Body::new(body),
+    };
+    Response::from_parts(parts, body)
+}
+
+/// gRPC says how a call has ended in trailers, which clients of HTTP/1.1 do not read.
+fn needs_http2() -> Response {
+    let mut response = Response::new(Body::from(
+        "gRPC needs HTTP/2; over HTTP/1.1 there are gRPC-Web and Connect at the same address\n",
+    ));
+    *response.status_mut() = StatusCode::HTTP_VERSION_NOT_SUPPORTED;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    response
+}
+
+fn is_grpc(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    content_type.is_some_and(|content_type| {
+        content_type.starts_with("application/grpc")
+            && !content_type.starts_with("application/grpc-web")
+    })
+}
+
+/// A message, and what stands around it.
+const BODY_BYTES_MAX: usize = FRAME_BYTES_MAX + 1_024;
+const UNBUFFERED: HeaderName = HeaderName::from_static("x-accel-buffering");

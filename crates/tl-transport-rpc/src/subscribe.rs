@@ -1,0 +1,154 @@
+//! What a subscription delivers, as a stream of messages.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll};
+
+use connectrpc::{ConnectError, EncodedBody, EncodedStream};
+use futures_util::Stream;
+use futures_util::future::BoxFuture;
+use tokio::time::{Instant, Sleep};
+
+use tl_transport::engine::{Engine, Subscription};
+use tl_transport::model::{Error, ErrorCode, Form, Position, SharedEvent};
+use tl_transport::protocol::frame::{ServerFrame, SubscriptionId};
+use tl_transport::protocol::subscription::Delivery;
+use tl_transport::session::{SessionOptions, spread};
+use tl_transport::wire::frame::write_server;
+use tl_transport::wire::outbox::Outbox;
+
+use crate::calls::Context;
+use crate::error::failure;
+
+/// Delivers until the client cancels.
+pub(crate) fn stream(context: &Context, subscription: Subscription) -> EncodedStream {
+    let options = context.rpc.session;
+    let draining = context.engine.draining();
+    Box::pin(Deliveries {
+        engine: context.engine.clone(),
+        subscription,
+        form: context.form,
+        options,
+        leaving: Box::pin(draining.cancelled_owned()),
+        timer: Box::pin(tokio::time::sleep(options.heartbeat)),
+        stage: Stage::Opening,
+    })
+}
+
+/// Polled only while HTTP/2 lets more be sent, so a slow reader holds back its own reading and nothing
+/// else.
+struct Deliveries {
+    engine: Engine,
+    subscription: Subscription,
+    form: Form,
+    options: SessionOptions,
+    leaving: BoxFuture<'static, ()>,
+    timer: Pin<Box<Sleep>>,
+    stage: Stage,
+}
+
+enum Stage {
+    Opening,
+    Delivering,
+    /// The client knows when to come back; why the call fails is still to be told.
+    Leaving(Error),
+    Ended,
+}
+
+type Message = Result<EncodedBody, ConnectError>;
+
+impl Stream for Deliveries {
+    type Item = Message;
+
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        cx: &mut TaskContext<'_>,
+    ) -> Poll<Option<Result<EncodedBody, ConnectError>>> {
+        match std::mem::replace(&mut self.stage, Stage::Delivering) {
+            Stage::Opening => {
+                let at = self.subscription.position();
+                Poll::Ready(Some(self.write(&ServerFrame::Subscribed { subscription: ONLY, at })))
+            }
+            Stage::Delivering => self.poll_message(cx).map(Some),
+            Stage::Leaving(error) => {
+                self.stage = Stage::Ended;
+                Poll::Ready(Some(Err(failure(&error))))
+            }
+            Stage::Ended => {
+                self.stage = Stage::Ended;
+                Poll::Ready(None)
+            }
+        }
+    }
+}
+
+impl Deliveries {
+    fn poll_message(&mut self, cx: &mut TaskContext<'_>) -> Poll<Message> {
+        match self.subscription.poll_next(cx) {
+            Poll::Ready(Ok(delivery)) => return Poll::Ready(self.deliver(delivery)),
+            Poll::Ready(Err(error)) => {
+                self.stage = Stage::Ended;
+                return Poll::Ready(Err(failure(&error)));
+            }
+            Poll::Pending => {}
+        }
+        if self.leaving.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(self.say_goodbye());
+        }
+        if self.timer.as_mut().poll(cx).is_ready() {
+            self.rest();
+            return Poll::Ready(self.beat());
+        }
+        Poll::Pending
+    }
+
+    fn deliver(&mut self, delivery: Delivery<Arc<SharedEvent>>) -> Message {
+        self.rest();
+        let log = self.subscription.position();
+        let position = |offset| Position { offset, ..log };
+        let frame = match delivery {
+            Delivery::CaughtUp { at } => {
+                ServerFrame::CaughtUp { subscription: ONLY, at: position(at) }
+            }
+            Delivery::Events(events) => ServerFrame::Events { subscription: ONLY, events },
+            Delivery::Gap(gap) => ServerFrame::Gap {
+                subscription: ONLY,
+                after: position(gap.after),
+                through: position(gap.through),
+            },
+        };
+        self.write(&frame)
+    }
+
+    fn beat(&mut self) -> Message {
+        self.subscription.look();
+        let places = vec![(ONLY, self.subscription.position())];
+        self.write(&ServerFrame::Heartbeat { places })
+    }
+
+    /// Tells the client when to come back, and where to go on.
+    fn say_goodbye(&mut self) -> Message {
+        let chance = self.engine.environment().random();
+        let reconnect_after = spread(self.options.reconnect_within, chance);
+        let detail = "the server is about to stop; subscribe again, behind the last cursor";
+        let error = Error::new(ErrorCode::Draining, detail).retry_after(reconnect_after);
+        self.stage = Stage::Leaving(error);
+        let places = vec![(ONLY, self.subscription.position())];
+        self.write(&ServerFrame::GoingAway { reconnect_after, places })
+    }
+
+    /// Silence is counted from here.
+    fn rest(&mut self) {
+        let beat = Instant::now() + self.options.heartbeat;
+        self.timer.as_mut().reset(beat);
+    }
+
+    fn write(&self, frame: &ServerFrame<Arc<SharedEvent>>) -> Message {
+        let mut message = Outbox::new();
+        write_server(self.form, frame, self.engine.epoch(), &mut message);
+        Ok(message.take_all().into())
+    }
+}
+
+/// The number of the one subscription, which no message needs to name.
+const ONLY: SubscriptionId = SubscriptionId(0);
