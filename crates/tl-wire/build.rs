@@ -10,7 +10,8 @@ use prost::Message;
 
 /// `event.proto` is compiled for its descriptor only: its Rust type is written by hand, because its
 /// JSON form is CloudEvents' own.
-const GENERATED: [&str; 4] = [
+const GENERATED: [&str; 5] = [
+    "grpc/health/v1/health.proto",
     "throughline/v1/attribute.proto",
     "throughline/v1/events.proto",
     "throughline/v1/page.proto",

@@ -38,6 +38,8 @@ pub struct Config {
     pub idempotency: IdempotencyConfig,
     /// How the server stops.
     pub drain: DrainConfig,
+    /// gRPC, gRPC-Web and Connect.
+    pub rpc: RpcConfig,
     /// What holds for which channels. Every rule whose pattern matches applies; where two speak of
     /// the same thing, the later one holds.
     pub rules: Vec<RuleConfig>,
@@ -122,6 +124,14 @@ pub struct IdempotencyConfig {
     pub window: HumanDuration,
     /// Keys known at once; each takes about 80 bytes of memory. More are refused.
     pub keys_max: usize,
+}
+
+/// gRPC, gRPC-Web and Connect.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RpcConfig {
+    /// Whether clients may ask the server what methods and messages there are, as `grpcurl` does.
+    pub reflection: bool,
 }
 
 /// How the server stops.

@@ -19,7 +19,7 @@ pub(crate) fn mount(config: &Config, host: &mut Host) {
     let transports: [&dyn Transport; 5] = [
         &OpenApi,
         &Rest { wait_max: config.polling.wait_max.0 },
-        &Rpc { session, wait_max: config.polling.wait_max.0 },
+        &Rpc { session, wait_max: config.polling.wait_max.0, reflection: config.rpc.reflection },
         &Sse { heartbeat, reconnect_within },
         &WebSockets { session },
     ];

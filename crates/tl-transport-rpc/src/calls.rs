@@ -14,13 +14,20 @@ use tl_transport::model::{Call, Form};
 use tl_transport::{Bytes, EngineStamp};
 
 use crate::error::Refusal;
-use crate::{Rpc, events};
+use crate::{Rpc, events, health};
 
 /// Where calls arrive.
-pub(crate) const PATHS: &[&str] = &["/throughline.v1.EventService/{method}"];
+pub(crate) const PATHS: &[&str] =
+    &["/grpc.health.v1.Health/{method}", "/throughline.v1.EventService/{method}"];
 
 /// All methods.
-const METHODS: &[&[Method]] = &[events::METHODS];
+const METHODS: &[&[Method]] = &[events::METHODS, health::METHODS];
+
+/// Whether there is a service of this name.
+pub(crate) fn is_service(name: &str) -> bool {
+    let paths = METHODS.iter().copied().flatten().map(|method| method.path);
+    paths.filter_map(|path| path.split_once('/')).any(|(service, _)| service == name)
+}
 
 /// A method of a service.
 pub(crate) struct Method {

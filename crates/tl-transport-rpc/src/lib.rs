@@ -7,6 +7,8 @@
 //! | `/throughline.v1.EventService/Read` | a page of events; also by `GET` |
 //! | `/throughline.v1.EventService/Subscribe` | what comes behind a cursor, then what comes live |
 //! | `/throughline.v1.EventService/Session` | the two-way protocol |
+//! | `/grpc.health.v1.Health/Check`, `/Watch` | whether the server wants to be sent anything new |
+//! | `/grpc.reflection.v1.ServerReflection/…` | what methods and messages there are, if that is wanted |
 //!
 //! Standards: gRPC over HTTP/2, gRPC-Web in its binary and its text form, the Connect protocol. The
 //! library `connectrpc` speaks them; this room tells it what the methods do.
@@ -18,7 +20,9 @@
 mod calls;
 mod error;
 mod events;
+mod health;
 pub mod mount;
+mod reflection;
 mod session;
 mod subscribe;
 mod text;
@@ -38,6 +42,8 @@ pub struct Rpc {
     pub session: SessionOptions,
     /// The longest wait of a `Read`; longer ones are cut to it.
     pub wait_max: Duration,
+    /// Whether clients may ask what methods and messages there are.
+    pub reflection: bool,
 }
 
 impl Default for Rpc {
@@ -47,7 +53,7 @@ impl Default for Rpc {
             reconnect_within: Duration::from_secs(10),
             drain_grace: Duration::from_secs(5),
         };
-        Self { session, wait_max: WAIT_MAX }
+        Self { session, wait_max: WAIT_MAX, reflection: false }
     }
 }
 
@@ -57,6 +63,9 @@ impl Transport for Rpc {
         let service = mount::service(calls);
         for path in calls::PATHS {
             mount::mount(host, path, &service);
+        }
+        if self.reflection {
+            reflection::mount(host);
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::batch::Elements;
 use crate::draft::Stamp;
 use crate::frame::from_client::{parse_after, parse_publish, parse_selection};
 use crate::frame::from_server::{problem_message, receipt_message};
-use crate::frame::{UNCOUNTED_BYTES_MAX, decode_message, encode};
+use crate::frame::{self, UNCOUNTED_BYTES_MAX, decode_message};
 use crate::generated::throughline::v1 as contract;
 
 pub use details::{Detail, details, read_problem};
@@ -145,6 +145,11 @@ where
         let detail = format!("the message is not valid {}: {error}", form.name());
         Error::new(ErrorCode::MessageInvalid, detail)
     })
+}
+
+/// Writes any message of a call.
+pub fn encode<M: buffa::Message + serde::Serialize>(form: Form, message: &M) -> Vec<u8> {
+    frame::encode(form, message)
 }
 
 /// The error for a message that is larger than anybody reads.

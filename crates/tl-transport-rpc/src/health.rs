@@ -1,0 +1,67 @@
+//! Whether the server wants to be sent anything new, as gRPC asks it (gRPC Health Checking Protocol).
+
+use connectrpc::EncodedStream;
+use futures_util::{FutureExt, StreamExt, stream};
+
+use tl_transport::Bytes;
+use tl_transport::model::{Error, ErrorCode, Form};
+use tl_transport::wire::call;
+use tl_transport::wire::generated::grpc::health::v1::health_check_response::ServingStatus;
+use tl_transport::wire::generated::grpc::health::v1::{HealthCheckRequest, HealthCheckResponse};
+
+use crate::calls::{Asked, Context, Handler, Method, is_service};
+use crate::error::{Refusal, failure};
+
+pub(crate) const METHODS: &[Method] = &[
+    Method {
+        path: "grpc.health.v1.Health/Check",
+        handler: Handler::Unary(|asked| check(asked).boxed()),
+    },
+    Method { path: "grpc.health.v1.Health/Watch", handler: Handler::ServerStream(watch) },
+];
+
+async fn check(asked: Asked) -> Result<Vec<u8>, Refusal> {
+    match status(&asked)? {
+        Some(status) => Ok(write(asked.context.form, status)),
+        None => Err(Error::new(ErrorCode::NotFound, "this server has no such service").into()),
+    }
+}
+
+fn watch(asked: Asked) -> Result<EncodedStream, Refusal> {
+    let status = status(&asked)?;
+    let Context { engine, form, .. } = asked.context;
+    let draining = engine.draining().cancelled_owned();
+    let now = status.unwrap_or(ServingStatus::SERVICE_UNKNOWN);
+    let told = stream::once(std::future::ready(Ok(message(form, now))));
+    let later = draining.map(move |()| {
+        let not_serving = (now == ServingStatus::SERVING).then_some(ServingStatus::NOT_SERVING);
+        stream::iter(not_serving.map(|status| Ok(message(form, status))))
+            // A stream that stays would hold the connection.
+            .chain(stream::once(std::future::ready(Err(failure(&stopping())))))
+    });
+    Ok(told.chain(later.flatten_stream()).boxed())
+}
+
+/// `None` if there is no such service.
+fn status(asked: &Asked) -> Result<Option<ServingStatus>, Refusal> {
+    let request: HealthCheckRequest = call::decode(asked.context.form, &asked.message)?;
+    if !(request.service.is_empty() || is_service(&request.service)) {
+        return Ok(None);
+    }
+    Ok(Some(match asked.context.engine.draining().is_cancelled() {
+        true => ServingStatus::NOT_SERVING,
+        false => ServingStatus::SERVING,
+    }))
+}
+
+fn write(form: Form, status: ServingStatus) -> Vec<u8> {
+    call::encode(form, &HealthCheckResponse { status: status.into() })
+}
+
+fn message(form: Form, status: ServingStatus) -> connectrpc::EncodedBody {
+    Bytes::from(write(form, status)).into()
+}
+
+fn stopping() -> Error {
+    Error::new(ErrorCode::Draining, "the server is about to stop; watch another one")
+}
