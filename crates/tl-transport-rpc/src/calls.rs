@@ -23,10 +23,14 @@ pub(crate) const PATHS: &[&str] =
 /// All methods.
 const METHODS: &[&[Method]] = &[events::METHODS, health::METHODS];
 
+/// The paths of all methods.
+pub(crate) fn paths() -> impl Iterator<Item = &'static str> {
+    METHODS.iter().copied().flatten().map(|method| method.path)
+}
+
 /// Whether there is a service of this name.
 pub(crate) fn is_service(name: &str) -> bool {
-    let paths = METHODS.iter().copied().flatten().map(|method| method.path);
-    paths.filter_map(|path| path.split_once('/')).any(|(service, _)| service == name)
+    paths().filter_map(|path| path.split_once('/')).any(|(service, _)| service == name)
 }
 
 /// A method of a service.

@@ -69,3 +69,6 @@ impl Transport for Rpc {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

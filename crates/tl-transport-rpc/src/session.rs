@@ -26,7 +26,7 @@ use crate::error::failure;
 pub(crate) fn open(context: Context, messages: RequestStream) -> EncodedStream {
     let Context { engine, call, form, rpc } = context;
     let out = Arc::new(Mutex::new(Out::default()));
-    let carrier = CallCarrier { messages, out: out.clone(), is_asked: false };
+    let carrier = CallCarrier { messages, out: out.clone(), is_asked: false, has_finished: false };
     let session = drive(carrier, form, &engine, call, Arc::new(rpc.session));
     Box::pin(Frames { session: Some(session.boxed()), out })
 }
@@ -85,6 +85,7 @@ struct CallCarrier {
     out: Arc<Mutex<Out>>,
     /// Whether the peer is to show that it is alive.
     is_asked: bool,
+    has_finished: bool,
 }
 
 impl Carrier for CallCarrier {
@@ -92,13 +93,19 @@ impl Carrier for CallCarrier {
         if std::mem::take(&mut self.is_asked) {
             return Ok(Poll::Ready(Incoming::Alive));
         }
+        if self.has_finished {
+            return Ok(Poll::Pending);
+        }
         Ok(self.messages.poll_next_unpin(cx).map(|message| match message {
             Some(Ok(message)) => Incoming::Message(message),
             Some(Err(error)) => {
                 lock(&self.out).failure = Some(error);
                 Incoming::Ended
             }
-            None => Incoming::Ended,
+            None => {
+                self.has_finished = true;
+                Incoming::Finished
+            }
         }))
     }
 

@@ -85,7 +85,7 @@ impl http_body::Body for Decoded {
 }
 
 /// Pieces that were encoded on their own may follow each other, so padding may stand anywhere.
-fn decode(text: &[u8]) -> Result<Bytes, NoText> {
+pub(crate) fn decode(text: &[u8]) -> Result<Bytes, NoText> {
     let mut bytes = Vec::with_capacity(text.len() / 4 * 3);
     let mut rest = text;
     while !rest.is_empty() {

@@ -104,6 +104,8 @@ struct Driver {
     timer: Pin<Box<Sleep>>,
     /// The carrier did not take all there was.
     is_blocked: bool,
+    /// The client says no more, and listens still.
+    has_finished: bool,
     /// The session is over; what is queued may still leave until then.
     closing: Option<Instant>,
 }
@@ -127,6 +129,7 @@ impl Driver {
             drained: Box::pin(engine.draining().cancelled_owned()),
             timer: Box::pin(tokio::time::sleep_until((now + heartbeat).into())),
             is_blocked: false,
+            has_finished: false,
             closing: None,
         }
     }
@@ -145,6 +148,7 @@ impl Driver {
             has_moved |= self.poll_time(cx);
             has_moved |= self.obey(carrier);
             has_moved |= self.poll_deliveries(carrier, cx);
+            self.end_if_answered();
             if has_moved && carrier.unsent() < UNSENT_BYTES_MAX {
                 continue;
             }
@@ -220,8 +224,17 @@ impl Driver {
                 self.subscriptions.clear();
                 self.closing = Some(now + CLOSE_TIMEOUT);
             }
+            Incoming::Finished => self.has_finished = true,
         }
         Ok(true)
+    }
+
+    /// A client that says no more is listened for as long as there is something to tell it.
+    fn end_if_answered(&mut self) {
+        let is_answered = self.publishes.is_none() && self.subscriptions.is_empty();
+        if self.has_finished && is_answered && self.closing.is_none() {
+            self.closing = Some(now() + CLOSE_TIMEOUT);
+        }
     }
 
     fn poll_receipts(&mut self, cx: &mut Context<'_>) -> bool {

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use ::http::header::{CONTENT_ENCODING, HeaderValue};
-use ::http::{HeaderMap, Method, StatusCode};
+use ::http::{HeaderMap, Method, StatusCode, Version};
 use axum::body::{Body, to_bytes};
 use bytes::Bytes;
+use http_body::Frame;
 use http_body_util::BodyExt;
 
 use tl_engine::{Engine, Options, Publish, SystemEnvironment};
@@ -89,6 +90,18 @@ impl Kit {
         Streamed { status: parts.status, headers: parts.headers, body }
     }
 
+    /// Sends a request and reads the answer piece by piece.
+    pub async fn stream(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Body>,
+    ) -> Streamed {
+        let response = self.send(Method::POST, path, headers, body.into()).await;
+        let (parts, body) = response.into_parts();
+        Streamed { status: parts.status, headers: parts.headers, body }
+    }
+
     /// Publishes an event with this id and text, and returns its place.
     pub async fn publish(&self, channel: &str, id: &str, text: &str) -> Position {
         let event = Event::builder(id, "/test", "made").data_content_type("text/plain");
@@ -108,6 +121,9 @@ impl Kit {
         body: Body,
     ) -> Response {
         let mut request = ::http::Request::builder().method(method).uri(path);
+        if headers.iter().any(|(_, value)| value.starts_with("application/grpc+json")) {
+            request = request.version(Version::HTTP_2);
+        }
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -150,8 +166,12 @@ impl Answer {
 impl Streamed {
     /// The next piece of the body as text; `None` at its end.
     pub async fn next(&mut self) -> Option<String> {
-        let frame = self.body.frame().await?.expect("no error");
-        let data = frame.into_data().expect("data");
+        let data = self.next_frame().await?.into_data().expect("data");
         Some(String::from_utf8(data.to_vec()).expect("text"))
+    }
+
+    /// The next piece of the body, or its trailers; `None` at its end.
+    pub async fn next_frame(&mut self) -> Option<Frame<Bytes>> {
+        Some(self.body.frame().await?.expect("no error"))
     }
 }

@@ -46,6 +46,8 @@ pub enum Incoming {
     Alive,
     /// The peer has ended the carrier.
     Ended,
+    /// The peer says no more, and listens still.
+    Finished,
     /// A whole message.
     Message(Bytes),
     /// Something that is not taken, but does not end the carrier.
