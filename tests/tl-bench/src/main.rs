@@ -23,6 +23,7 @@ mod publishers;
 mod readers;
 mod report;
 mod retention;
+mod rpc;
 mod schema;
 mod segments;
 mod sessions;
@@ -136,6 +137,26 @@ const BENCHES: &[Bench] = &[
         name: "retention",
         what: "256 publishers on the engine while the store gives back what has expired",
         run: retention::run,
+    },
+    Bench {
+        name: "rpc-echo",
+        what: "gRPC calls that give a message back, on our listener in turns with connectrpc's own",
+        run: rpc::echo,
+    },
+    Bench {
+        name: "rpc-fan-out",
+        what: "one channel to 1,000 gRPC streams, in turns with tonic on the same engine",
+        run: rpc::fan_out,
+    },
+    Bench {
+        name: "rpc-publish",
+        what: "64 gRPC callers that publish, in turns with tonic on the same engine",
+        run: rpc::publish,
+    },
+    Bench {
+        name: "rpc-sizes",
+        what: "what an event takes on the wire, in each form and packed",
+        run: rpc::sizes,
     },
     Bench {
         name: "schema",
