@@ -20,6 +20,7 @@ pub mod session;
 mod stamp;
 #[cfg(feature = "testkit")]
 pub mod testkit;
+pub mod writing;
 
 pub use host::{Deprecation, Handler, Host, HttpService, Origins, Peer, Route};
 pub use line::Line;
