@@ -37,8 +37,8 @@ pub(crate) async fn publish(mut exchange: Exchange) -> Result<Response, Error> {
     });
     let event = |draft: Result<Draft, Error>| new_event(&exchange, channel.as_ref(), &draft?);
     let events = drafts.into_iter().map(event).collect();
-    let condition = |seen: LastSeen| exchange.engine.last_is(&seen.channel, seen.at);
-    let conditions = conditions.into_iter().map(condition).collect::<Result<_, _>>()?;
+    let last_is = |seen: LastSeen| exchange.engine.last_is(&seen.channel, seen.at);
+    let conditions = conditions.into_iter().map(last_is).collect::<Result<_, _>>()?;
     let publish = Publish { events, atomic, ephemeral, conditions };
     let form = form::wanted(exchange.headers());
     let condition = condition_of(&exchange, channel.as_ref())?;

@@ -222,7 +222,7 @@ mod tests {
         assert_eq!(other.map_err(|error| error.code), Err(ErrorCode::ConditionFailed));
     }
 
-    #[tokio::test(flavor = "multi_thread")]
+    #[tokio::test]
     async fn of_patches_at_the_same_moment_none_is_lost() {
         let kit = Kit::new(&[]);
         let caller = Caller::of(&kit);
