@@ -11,9 +11,9 @@ use tl_transport::wire::draft::Draft;
 use tl_transport::wire::frame::{parse_conditions, parse_key};
 use tl_transport::wire::page::{CLOUDEVENTS_BATCH, JSON, NDJSON, PROTOBUF};
 use tl_transport::wire::{batch, http_binding, json};
+use tl_transport::writing::invalid;
 
 use crate::event::CLOUDEVENT;
-use crate::write::invalid;
 
 /// What a body holds.
 pub(crate) struct Body {

@@ -1,18 +1,19 @@
 //! `POST …/events`.
 
-use tl_transport::EngineStamp;
-use tl_transport::engine::{Answer, Publish, Receipt};
+use tl_transport::engine::{Answer, Precondition, Publish, Receipt};
 use tl_transport::http::types::StatusCode;
 use tl_transport::http::types::header::{HeaderValue, LOCATION};
 use tl_transport::http::{Exchange, Response, Served, respond, status};
 use tl_transport::model::limits::BATCH_BYTES_MAX;
-use tl_transport::model::{Channel, Error, ErrorCode, Form, NewEvent};
+use tl_transport::model::{Channel, Error, ErrorCode, Form, NewEvent, Once};
 use tl_transport::protocol::frame::LastSeen;
 use tl_transport::wire::draft::Draft;
 use tl_transport::wire::{fingerprint, problem, receipts};
+use tl_transport::writing::{self, Write};
 
+use crate::event::place;
 use crate::form::{self, Body};
-use crate::write::{self, invalid};
+use crate::write;
 
 pub(crate) async fn publish(mut exchange: Exchange) -> Result<Response, Error> {
     let mut query = exchange.query();
@@ -29,17 +30,20 @@ pub(crate) async fn publish(mut exchange: Exchange) -> Result<Response, Error> {
     if drafts.is_empty() {
         return Err(Error::new(ErrorCode::EventInvalid, "the batch is empty"));
     }
-    let once = write::once(&exchange, key, || {
+    let once = write::key(&exchange)?.or(key).map(|key| {
         let addressed = channel.as_ref().map_or("", Channel::as_str);
-        fingerprint::of_publish(addressed, atomic, drafts.iter().map(Result::as_ref))
-    })?;
+        let drafts = drafts.iter().map(Result::as_ref);
+        Once { key, fingerprint: fingerprint::of_publish(addressed, atomic, drafts) }
+    });
     let event = |draft: Result<Draft, Error>| new_event(&exchange, channel.as_ref(), &draft?);
     let events = drafts.into_iter().map(event).collect();
-    let condition = |seen: LastSeen| exchange.engine.last_is(&seen.channel, seen.at);
-    let conditions = conditions.into_iter().map(condition).collect::<Result<_, _>>()?;
+    let last_is = |seen: LastSeen| exchange.engine.last_is(&seen.channel, seen.at);
+    let conditions = conditions.into_iter().map(last_is).collect::<Result<_, _>>()?;
     let publish = Publish { events, atomic, ephemeral, conditions };
     let form = form::wanted(exchange.headers());
-    let answer = write::publish(&exchange, channel.as_ref(), once.as_ref(), publish).await?;
+    let condition = condition_of(&exchange, channel.as_ref())?;
+    let Exchange { engine, call, .. } = &exchange;
+    let answer = Write { engine, call, condition, once }.publish(publish).await?;
     let Answer { receipts: mut results, is_replayed } = answer;
     let mut response = match results.pop() {
         Some(result) if !is_batch => created(form, &result?),
@@ -76,8 +80,22 @@ fn new_event(
             return Err(Error::new(ErrorCode::EventInvalid, detail));
         }
     };
-    let event = draft.publish(&channel, &EngineStamp(&exchange.engine));
-    Ok(NewEvent { event: event.map_err(|error| invalid(&error))?, channel })
+    writing::new_event(&exchange.engine, &channel, draft)
+}
+
+/// What the headers want to be true of the channel that is addressed.
+fn condition_of<'a>(
+    exchange: &Exchange,
+    addressed: Option<&'a Channel>,
+) -> Result<Option<(&'a Channel, Precondition)>, Error> {
+    let Some(precondition) = write::precondition(exchange.headers(), place)? else {
+        return Ok(None);
+    };
+    let channel = addressed.ok_or_else(|| {
+        let detail = "a condition is about one channel; post to /v1/channels/{channel}/events";
+        Error::new(ErrorCode::ParameterInvalid, detail)
+    })?;
+    Ok(Some((channel, precondition)))
 }
 
 /// 201 with the event's address; 202 if it was passed on without being logged.

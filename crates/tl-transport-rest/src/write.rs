@@ -1,116 +1,21 @@
 //! What all requests that write have in common: conditions and idempotency keys.
 
-use std::time::Duration;
-
-use tl_transport::engine::{Answer, Precondition, Publish};
+use tl_transport::engine::Precondition;
 use tl_transport::http::types::HeaderMap;
 use tl_transport::http::types::header::{HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH};
 use tl_transport::http::{Exchange, Response};
-use tl_transport::model::limits::STATE_TRIES_MAX;
-use tl_transport::model::{Channel, Error, ErrorCode, Fingerprint, IdempotencyKey, Once};
+use tl_transport::model::{Error, ErrorCode, IdempotencyKey};
 
-use crate::event::place;
-
-/// Publishes under the request's condition, once for its idempotency key. `channel` is whose state
-/// the condition is about.
-pub(crate) async fn publish(
-    exchange: &Exchange,
-    channel: Option<&Channel>,
-    once: Option<&Once>,
-    publish: Publish,
-) -> Result<Answer, Error> {
-    let Exchange { engine, call, .. } = exchange;
-    if let Some(answer) = answered(exchange, once).await? {
-        return Ok(answer);
-    }
-    let Some(precondition) = precondition(exchange.headers(), place)? else {
-        return publish_now(exchange, once, publish).await;
-    };
-    let channel = channel.ok_or_else(about_no_channel)?;
-    // `*` names no state: it may still hold when somebody was quicker.
-    let is_named = matches!(precondition, Precondition::Last(_)) || !publish.conditions.is_empty();
-    let tries_max = if is_named { 1 } else { STATE_TRIES_MAX };
-    let mut tries = 1;
-    loop {
-        let mut publish = publish.clone();
-        publish.conditions.push(engine.condition(call, channel, &precondition).await?);
-        let answer = publish_now(exchange, once, publish).await?;
-        if tries == tries_max || !is_overtaken(&answer) {
-            return Ok(answer);
-        }
-        let_others_go_first(exchange, tries).await;
-        tries += 1;
-    }
-}
-
-/// Waits a little, by chance and longer each time: whoever comes back at once can lose to the same
-/// other every time.
-pub(crate) async fn let_others_go_first(exchange: &Exchange, tries: usize) {
-    let most_us = tries as u64 * RETRY_PAUSE_US;
-    let pause_us = exchange.engine.environment().random() % most_us;
-    tokio::time::sleep(Duration::from_micros(pause_us)).await;
-}
-
-async fn publish_now(
-    exchange: &Exchange,
-    once: Option<&Once>,
-    publish: Publish,
-) -> Result<Answer, Error> {
-    let Exchange { engine, call, .. } = exchange;
-    match once {
-        Some(once) => engine.publish_once(call, once, publish).await,
-        None => {
-            let receipts = engine.publish(call, publish).await?;
-            Ok(Answer { receipts, is_replayed: false })
-        }
-    }
-}
-
-/// Whether the condition held no more when the events were to be logged.
-fn is_overtaken(answer: &Answer) -> bool {
-    let mut errors = answer.receipts.iter().filter_map(|receipt| receipt.as_ref().err());
-    errors.any(|error| error.code == ErrorCode::ConditionFailed)
-}
-
-/// Whether the request wants any document to be there.
-pub(crate) fn wants_any(headers: &HeaderMap) -> bool {
-    matches!(precondition(headers, place), Ok(Some(Precondition::Exists)))
-}
-
-/// The answer to an earlier request with the same key. It comes before the condition, which the
-/// request itself may have broken.
-pub(crate) async fn answered(
-    exchange: &Exchange,
-    once: Option<&Once>,
-) -> Result<Option<Answer>, Error> {
-    let Some(once) = once else { return Ok(None) };
-    let receipts = exchange.engine.answered(&exchange.call, once).await?;
-    Ok(receipts.map(|receipts| Answer { receipts, is_replayed: true }))
-}
-
-/// The request's idempotency key, or the one that its body names, and what it asks for. The
-/// fingerprint is made only if there is a key.
-pub(crate) fn once(
-    exchange: &Exchange,
-    in_body: Option<IdempotencyKey>,
-    fingerprint: impl FnOnce() -> Fingerprint,
-) -> Result<Option<Once>, Error> {
-    let key = match exchange.header(IDEMPOTENCY_KEY)? {
-        Some(text) => Some(parse_key(text).ok_or_else(no_key)?),
-        None => in_body,
-    };
-    Ok(key.map(|key| Once { key, fingerprint: fingerprint() }))
+/// The request's idempotency key.
+pub(crate) fn key(exchange: &Exchange) -> Result<Option<IdempotencyKey>, Error> {
+    let text = exchange.header(IDEMPOTENCY_KEY)?;
+    text.map(|text| parse_key(text).ok_or_else(no_key)).transpose()
 }
 
 fn no_key() -> Error {
     let detail = "`Idempotency-Key` is 1 to 255 visible ASCII characters, with or without quotes; a \
                   random UUID is a good one";
     Error::new(ErrorCode::ParameterInvalid, detail)
-}
-
-/// What is sent is not an event.
-pub(crate) fn invalid(error: &impl std::fmt::Display) -> Error {
-    Error::new(ErrorCode::EventInvalid, error.to_string())
 }
 
 /// Says that an answer was given before.
@@ -165,18 +70,12 @@ pub(crate) fn precondition<P>(
     }
 }
 
-fn about_no_channel() -> Error {
-    let detail = "a condition is about one channel; post to /v1/channels/{channel}/events";
-    Error::new(ErrorCode::ParameterInvalid, detail)
-}
-
-/// By so much the longest pause grows with every try: all tries together take about a second.
-const RETRY_PAUSE_US: u64 = 1_000;
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::place;
 
     #[test]
     fn keys_come_quoted_or_bare() {

@@ -6,6 +6,8 @@
 //!
 //! - One-way rooms read through [`Engine::read`] and [`Engine::subscribe`] and only write down what
 //!   they get.
+//! - What they are asked to write under a condition, or once, they hand to [`Write`](writing::Write) and
+//!   [`Change`](writing::Change).
 //! - Two-way rooms turn their socket into a [`Carrier`](session::Carrier); one [driver](session::drive)
 //!   runs the session for all of them.
 //!
@@ -20,6 +22,7 @@ pub mod session;
 mod stamp;
 #[cfg(feature = "testkit")]
 pub mod testkit;
+pub mod writing;
 
 pub use host::{Delegate, Deprecation, Handler, Host, HttpService, Origins, Peer, Route};
 pub use line::Line;

@@ -2,7 +2,8 @@
 
 mod page;
 
-use tl_model::{After, Error, ErrorCode, Selection};
+use tl_engine::{Engine, State};
+use tl_model::{After, Call, Channel, Error, ErrorCode, LoggedEvent, Selection};
 use tl_wire::sse::Large;
 
 use crate::http::{Exchange, Query};
@@ -56,6 +57,29 @@ pub fn large(query: &mut Query) -> Result<Large, Error> {
             let detail = "`large` is split or reference: what becomes of events that are too large \
                           for the stream";
             Err(Error::new(ErrorCode::ParameterInvalid, detail))
+        }
+    }
+}
+
+/// The document of a channel.
+///
+/// # Errors
+///
+/// `not_found` and `state_deleted` if there is none, `store_failed`.
+pub async fn document(
+    engine: &Engine,
+    call: &Call,
+    channel: &Channel,
+) -> Result<LoggedEvent, Error> {
+    match engine.state(call, channel).await? {
+        State::Document(event) => Ok(event),
+        State::Deleted(_) => {
+            let detail = format!("the document of {channel} was deleted; PUT makes a new one");
+            Err(Error::new(ErrorCode::StateDeleted, detail))
+        }
+        State::Absent { .. } => {
+            let detail = format!("{channel} has no document; PUT makes one");
+            Err(Error::new(ErrorCode::NotFound, detail))
         }
     }
 }
