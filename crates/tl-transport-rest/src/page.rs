@@ -17,6 +17,7 @@ use tl_transport::model::{
 use tl_transport::protocol::subscription::{Credit, Delivery};
 use tl_transport::reading;
 use tl_transport::wire::page::{CLOUDEVENTS_BATCH, NDJSON, PROTOBUF, Page};
+use tokio_util::sync::CancellationToken;
 
 use crate::Rest;
 use crate::caching::{self, Audience, Freshness};
@@ -41,6 +42,8 @@ struct Asked {
     is_one_channel: bool,
     /// All of it came in an address, so that another one is short enough, too.
     is_addressed: bool,
+    /// Ends the wait.
+    leaving: CancellationToken,
 }
 
 /// What it gets.
@@ -120,6 +123,7 @@ impl Asked {
             path: exchange.request.uri().path().into(),
             is_one_channel: !exchange.param("channel").is_empty(),
             is_addressed: exchange.request.method().as_str() != "QUERY",
+            leaving: exchange.leaving(),
         })
     }
 
@@ -187,13 +191,12 @@ fn share(event: LoggedEvent) -> (Offset, Arc<SharedEvent>) {
     (event.offset, Arc::new(SharedEvent::new(event)))
 }
 
-/// Waits until something comes behind a place, the time is up, or the server is about to stop.
+/// Waits until something comes behind a place, the time is up, or the client is to go on elsewhere.
 async fn wait_behind(asked: &Asked, place: Position) -> Result<Found, Error> {
     let Asked { engine, call, .. } = asked;
     let (selection, after) = (asked.selection.clone(), After::Position(place));
     let subscription = engine.subscribe(call, selection, after, Credit::Unlimited)?;
     let mut subscription = subscription.at_most(asked.events_max);
-    let draining = engine.draining();
     let until = tokio::time::Instant::now().into_std() + asked.wait;
     let until = call.deadline.map_or(until, |deadline| until.min(deadline));
     let mut found = Found { gap: None, events: Vec::new(), next: place, caught_up: true };
@@ -201,17 +204,16 @@ async fn wait_behind(asked: &Asked, place: Position) -> Result<Found, Error> {
         let delivery = tokio::select! {
             delivery = subscription.next() => delivery?,
             () = tokio::time::sleep_until(until.into()) => break,
-            () = draining.cancelled() => break,
+            () = asked.leaving.cancelled() => break,
         };
         match delivery {
             Delivery::CaughtUp { .. } => {}
             Delivery::Gap(gap) => {
                 found.gap = Some(gap);
-                found.next = Position { offset: gap.through, ..place };
+                found.next.offset = gap.through;
             }
             Delivery::Events(events) => {
-                let offset = events.last().map_or(place.offset, |event| event.offset);
-                found.next = Position { offset, ..place };
+                found.next.offset = events.last().map_or(found.next.offset, |event| event.offset);
                 found.events = events.into_iter().map(|it| (it.offset, it.event)).collect();
                 break;
             }

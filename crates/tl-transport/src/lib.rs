@@ -21,7 +21,7 @@ mod stamp;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 
-pub use host::{Deprecation, Handler, Host, HttpService, Origins, Peer, Route};
+pub use host::{Deprecation, Handler, Host, HttpService, Leaving, Origins, Peer, Route};
 pub use line::Line;
 pub use replay::Replay;
 pub use stamp::EngineStamp;
