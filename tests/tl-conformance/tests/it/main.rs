@@ -10,6 +10,7 @@ mod docs;
 mod hostile;
 mod listener;
 mod matrix;
+mod moving;
 mod nginx;
 mod once;
 mod openapi;
