@@ -1,0 +1,31 @@
+//! The requests of calls on the client's own connections, with its certificates and limits.
+
+use ::http::{Request, Response};
+use connectrpc::ConnectError;
+use connectrpc::client::{BoxFuture, ClientBody, ClientTransport};
+use http_body_util::BodyExt;
+
+use crate::error::innermost;
+
+#[derive(Clone)]
+pub(super) struct Http(pub(super) reqwest::Client);
+
+impl ClientTransport for Http {
+    type ResponseBody = reqwest::Body;
+    type Error = ConnectError;
+
+    fn send(
+        &self,
+        request: Request<ClientBody>,
+    ) -> BoxFuture<'static, Result<Response<reqwest::Body>, ConnectError>> {
+        let http = self.0.clone();
+        Box::pin(async move {
+            let (parts, body) = request.into_parts();
+            // A body in memory can be sent again when a server that stops has not looked at it.
+            let body = body.collect().await?.to_bytes();
+            let request = http.request(parts.method, parts.uri.to_string());
+            let response = request.headers(parts.headers).body(body).send().await;
+            Ok(response.map_err(|error| ConnectError::unavailable(innermost(&error)))?.into())
+        })
+    }
+}
