@@ -52,9 +52,9 @@ pub(crate) fn config(base: &Url) -> Result<ClientConfig, ClientError> {
 impl EventService {
     pub(crate) fn new(client: &Client, protocol: Protocol) -> Self {
         let needs_http2 = protocol == Protocol::Grpc;
-        let http = if needs_http2 { &client.http2 } else { &client.http };
+        let http = if needs_http2 { client.http2.clone() } else { client.http.clone() };
         let config = client.calls.clone().with_protocol(protocol);
-        Self { http: Http(http.clone()), config }
+        Self { http: Http { http, needs_http2 }, config }
     }
 
     /// Publishes events; with a key, again and again until that is answered for good.
@@ -131,16 +131,18 @@ fn failure(error: ConnectError) -> ClientError {
     }
     let code = error.code;
     let text = error.message.unwrap_or_else(|| code.as_str().to_owned());
+    // The page of a proxy would follow.
+    let text = text.lines().next().unwrap_or_default();
     match code {
         // The library says `internal` of answers that break off.
         ErrorCode::Canceled
         | ErrorCode::DeadlineExceeded
         | ErrorCode::Internal
-        | ErrorCode::Unavailable => ClientError::Connection(text),
+        | ErrorCode::Unavailable => ClientError::Connection(text.to_owned()),
         ErrorCode::Unimplemented => ClientError::Protocol(format!(
             "{text}; nothing takes calls at this address, so use a transport without"
         )),
-        _ => ClientError::Protocol(text),
+        _ => ClientError::Protocol(text.to_owned()),
     }
 }
 
@@ -194,34 +196,42 @@ mod tests {
         // A message of seven bytes, of which three come.
         let answer = "HTTP/1.1 200 OK\r\ncontent-type: application/connect+proto\r\n\r\n\
                       \0\0\0\0\x07abc";
-        let lost = answered(answer).await;
+        let lost = answered(answer, Protocol::Connect).await;
         assert!(matches!(lost, ClientError::Connection(_)), "{lost:?}");
     }
 
     #[tokio::test]
     async fn where_no_calls_are_taken_one_is_told_to_do_without() {
         let answer = "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n";
-        let strange = answered(answer).await;
+        let strange = answered(answer, Protocol::Connect).await;
         assert!(matches!(strange, ClientError::Protocol(_)), "{strange:?}");
         assert!(strange.to_string().contains("use a transport without"), "{strange}");
     }
 
+    #[tokio::test]
+    async fn a_grpc_call_over_http1_says_what_to_do_instead() {
+        let answer = "HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n";
+        let lost = answered(answer, Protocol::Grpc).await;
+        assert!(matches!(lost, ClientError::Connection(_)), "{lost:?}");
+        assert!(lost.to_string().contains("gRPC needs HTTP/2"), "{lost}");
+    }
+
     /// Why a subscription ends that a server answers with this.
-    async fn answered(answer: &'static str) -> ClientError {
+    async fn answered(answer: &'static str, protocol: Protocol) -> ClientError {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("listens");
         let port = listener.local_addr().expect("an address").port();
         let serving = async {
             let (mut connection, _) = listener.accept().await.expect("accepts");
             let mut request = Vec::new();
-            // The request ends with the name of its only channel.
-            while !request.ends_with(b"last") {
+            // A request of HTTP/1.1 ends with the name of its only channel, one of HTTP/2 begins so.
+            while !request.ends_with(b"last") && !request.starts_with(b"PRI * HTTP/2.0") {
                 connection.read_buf(&mut request).await.expect("reads");
             }
             connection.write_all(answer.as_bytes()).await.expect("writes");
         };
         let reading = async {
             let client = Client::new(format!("http://127.0.0.1:{port}")).expect("an address");
-            let service = EventService::new(&client, Protocol::Connect);
+            let service = EventService::new(&client, protocol);
             let mut frames = service.subscribe(vec!["last".into()], String::new()).await?;
             frames.next().await
         };

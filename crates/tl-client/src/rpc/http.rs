@@ -8,7 +8,10 @@ use http_body_util::BodyExt;
 use crate::error::innermost;
 
 #[derive(Clone)]
-pub(super) struct Http(pub(super) reqwest::Client);
+pub(super) struct Http {
+    pub(super) http: reqwest::Client,
+    pub(super) needs_http2: bool,
+}
 
 impl ClientTransport for Http {
     type ResponseBody = reqwest::Body;
@@ -18,14 +21,25 @@ impl ClientTransport for Http {
         &self,
         request: Request<ClientBody>,
     ) -> BoxFuture<'static, Result<Response<reqwest::Body>, ConnectError>> {
-        let http = self.0.clone();
+        let Self { http, needs_http2 } = self.clone();
         Box::pin(async move {
             let (parts, body) = request.into_parts();
             // A body in memory can be sent again when a server that stops has not looked at it.
             let body = body.collect().await?.to_bytes();
             let request = http.request(parts.method, parts.uri.to_string());
             let response = request.headers(parts.headers).body(body).send().await;
-            Ok(response.map_err(|error| ConnectError::unavailable(innermost(&error)))?.into())
+            Ok(response.map_err(|error| lost(&error, needs_http2))?.into())
         })
     }
+}
+
+fn lost(error: &reqwest::Error, needs_http2: bool) -> ConnectError {
+    let reason = innermost(error);
+    // Of a peer that answers in HTTP/1.1 one is told no more than that its frames make no sense.
+    ConnectError::unavailable(match needs_http2 && !error.is_connect() {
+        true => {
+            format!("{reason}; gRPC needs HTTP/2 on the whole way, gRPC-Web and Connect do not")
+        }
+        false => reason,
+    })
 }
