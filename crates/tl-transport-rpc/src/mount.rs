@@ -116,6 +116,10 @@ fn respond(response: tl_transport::http::types::Response<ConnectRpcBody>) -> Res
         ConnectRpcBody::Streaming(body) => {
             // Asks nginx, and others that follow it, to pass every message on at once.
             parts.headers.insert(UNBUFFERED, HeaderValue::from_static("no"));
+            // The library tells a refusal here, too, without its details. Clients that find it do not
+            // wait for the trailers, which have them.
+            parts.headers.remove(STATUS);
+            parts.headers.remove(MESSAGE);
             Body::new(body)
         }
         body => Body::new(body),
@@ -143,4 +147,6 @@ fn is_grpc(headers: &HeaderMap) -> bool {
 
 /// A message, and what stands around it.
 const BODY_BYTES_MAX: usize = FRAME_BYTES_MAX + 1_024;
+const STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 const UNBUFFERED: HeaderName = HeaderName::from_static("x-accel-buffering");
