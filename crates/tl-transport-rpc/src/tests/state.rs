@@ -277,6 +277,7 @@ async fn what_is_no_change_of_a_document_is_refused_with_its_reason() {
             "media_type_unsupported",
         ),
         ("DeleteState", with("tombstone", json!({"data": 1})), invalid, "event_invalid"),
+        ("DeleteState", with("tombstone", json!({"by": "ada"})), invalid, "event_invalid"),
         ("DeleteState", json!({"channel": "b"}), "not_found", "not_found"),
         ("ListStates", json!({}), invalid, "selection_invalid"),
         ("ListStates", json!({"channels": ["a"], "after": "x"}), invalid, "cursor_invalid"),

@@ -101,14 +101,15 @@ pub fn write_state_patched(form: Form, receipt: &Receipt, is_replayed: bool) -> 
 ///
 /// # Errors
 ///
-/// As [`read_put_state`]; `event_invalid` if the tombstone has data.
+/// As [`read_put_state`]; `event_invalid` if the tombstone has data or extensions.
 pub fn read_delete_state(form: Form, message: &[u8]) -> Result<StateChange, Error> {
     let request: contract::DeleteStateRequest = decode(form, message)?;
     let draft = request.tombstone.into_option();
     let condition = request.condition.into_option();
     let change = change(&request.channel, draft, condition, &request.idempotency_key)?;
-    if change.draft.data.is_some() || change.draft.data_content_type.is_some() {
-        let detail = "a tombstone has no data, nor a type of it";
+    let Draft { data, data_content_type, extensions, .. } = &change.draft;
+    if data.is_some() || data_content_type.is_some() || !extensions.is_empty() {
+        let detail = "a tombstone has no data, no type of it, and no extensions of its own";
         return Err(Error::new(ErrorCode::EventInvalid, detail));
     }
     Ok(change)
