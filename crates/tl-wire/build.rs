@@ -10,12 +10,15 @@ use prost::Message;
 
 /// `event.proto` is compiled for its descriptor only: its Rust type is written by hand, because its
 /// JSON form is CloudEvents' own.
-const GENERATED: [&str; 5] = [
+const GENERATED: [&str; 8] = [
     "grpc/health/v1/health.proto",
+    "throughline/v1/admin.proto",
     "throughline/v1/attribute.proto",
     "throughline/v1/events.proto",
     "throughline/v1/page.proto",
+    "throughline/v1/schemas.proto",
     "throughline/v1/session.proto",
+    "throughline/v1/state.proto",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

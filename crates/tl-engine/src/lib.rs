@@ -65,6 +65,7 @@ struct Shared {
     keys: Arc<Keys>,
     writer: Writer,
     reads: AtomicU64,
+    started_ms: u64,
     draining: CancellationToken,
     trimmer: JoinHandle<()>,
 }
@@ -110,6 +111,7 @@ impl Engine {
     ) -> Self {
         let Options { rules, idempotency_window, idempotency_keys_max } = options;
         let of_records = once::retention(idempotency_window);
+        let started_ms = environment.now_ms();
         let keys = Arc::new(Keys::new(idempotency_window, idempotency_keys_max));
         let tail = Arc::new(Tail::new(store.bounds().tail));
         let writer = Writer::start(store.clone(), environment.clone(), tail.clone());
@@ -126,6 +128,7 @@ impl Engine {
             keys,
             writer,
             reads: AtomicU64::new(0),
+            started_ms,
             draining: CancellationToken::new(),
             trimmer,
         };
@@ -154,6 +157,12 @@ impl Engine {
     pub fn stats(&self) -> Stats {
         let (events, batches) = self.shared.writer.counts();
         Stats { events, batches, reads: self.shared.reads.load(Ordering::Relaxed) }
+    }
+
+    /// How long ago the engine was started, by the clock of its environment.
+    pub fn uptime(&self) -> Duration {
+        let now_ms = self.shared.environment.now_ms();
+        Duration::from_millis(now_ms.saturating_sub(self.shared.started_ms))
     }
 
     /// Tells everybody who asked that the server is about to stop. Work goes on.

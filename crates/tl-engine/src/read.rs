@@ -101,18 +101,27 @@ impl Engine {
         Some(self.shared.environment.now_ms().saturating_sub(newest))
     }
 
+    /// The place behind which lies all that is kept: what `earliest` stands for right now.
+    pub fn earliest(&self) -> Position {
+        self.position(self.shared.store.bounds().head.previous())
+    }
+
+    /// The place behind which comes what is logged from now on: what `latest` stands for right now.
+    pub fn latest(&self) -> Position {
+        self.position(self.shared.store.bounds().tail.previous())
+    }
+
     /// The offset behind which reading begins.
     pub(crate) fn resolve(&self, after: After) -> Result<Offset, Error> {
-        let bounds = self.shared.store.bounds();
         match after {
-            After::Earliest => Ok(bounds.head.previous()),
-            After::Latest => Ok(bounds.tail.previous()),
+            After::Earliest => Ok(self.earliest().offset),
+            After::Latest => Ok(self.latest().offset),
             After::Position(place) if place.epoch != self.epoch() => {
                 let detail = "this cursor belongs to another log, perhaps one that was replaced; \
                               begin anew with `earliest` or `latest`";
                 Err(Error::new(ErrorCode::CursorEpoch, detail))
             }
-            After::Position(place) if place.offset >= bounds.tail => {
+            After::Position(place) if place.offset >= self.shared.store.bounds().tail => {
                 let detail = "this cursor is ahead of the log, which lost events that were not \
                               durable; begin anew with `earliest` or `latest`";
                 Err(Error::new(ErrorCode::CursorAhead, detail))

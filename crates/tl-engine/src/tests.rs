@@ -7,6 +7,7 @@ mod once;
 mod publishing;
 mod schemas;
 mod state;
+mod status;
 mod subscribing;
 
 use std::sync::Arc;

@@ -16,14 +16,20 @@ use tl_transport::model::{Call, Form};
 use tl_transport::{Bytes, EngineStamp, Leaving};
 
 use crate::error::Refusal;
-use crate::{Rpc, events, health};
+use crate::{Rpc, admin, events, health, schemas, state};
 
 /// Where calls arrive.
-pub(crate) const PATHS: &[&str] =
-    &["/grpc.health.v1.Health/{method}", "/throughline.v1.EventService/{method}"];
+pub(crate) const PATHS: &[&str] = &[
+    "/grpc.health.v1.Health/{method}",
+    "/throughline.v1.AdminService/{method}",
+    "/throughline.v1.EventService/{method}",
+    "/throughline.v1.SchemaService/{method}",
+    "/throughline.v1.StateService/{method}",
+];
 
 /// All methods.
-const METHODS: &[&[Method]] = &[events::METHODS, health::METHODS];
+const METHODS: &[&[Method]] =
+    &[admin::METHODS, events::METHODS, health::METHODS, schemas::METHODS, state::METHODS];
 
 /// The paths of all methods.
 pub(crate) fn paths() -> impl Iterator<Item = &'static str> {

@@ -121,7 +121,8 @@ async fn read(Asked { context, message }: Asked) -> Result<Vec<u8>, Refusal> {
     Ok(page(form, &found))
 }
 
-fn page(form: Form, found: &Found) -> Vec<u8> {
+/// A page in the form of a call's answer.
+pub(crate) fn page(form: Form, found: &Found) -> Vec<u8> {
     found.write(|page| match form {
         Form::Json => page.write(),
         Form::Protobuf => page.write_protobuf(),

@@ -7,6 +7,11 @@
 //! | `/throughline.v1.EventService/Read` | a page of events; also by `GET` |
 //! | `/throughline.v1.EventService/Subscribe` | what comes behind a cursor, then what comes live |
 //! | `/throughline.v1.EventService/Session` | the two-way protocol |
+//! | `/throughline.v1.StateService/GetState`, `/ListStates` | documents; also by `GET` |
+//! | `/throughline.v1.StateService/PutState`, `/PatchState`, `/DeleteState` | changes a document |
+//! | `/throughline.v1.SchemaService/ListSchemas`, `/GetSchema` | schemas of event types; also by `GET` |
+//! | `/throughline.v1.SchemaService/PutSchema`, `/CheckSchema` | adds a version of one, or would |
+//! | `/throughline.v1.AdminService/GetServerStatus` | how the server is; also by `GET` |
 //! | `/grpc.health.v1.Health/Check`, `/Watch` | whether the server wants to be sent anything new |
 //! | `/grpc.reflection.v1.ServerReflection/…` | what methods and messages there are, if that is wanted |
 //!
@@ -17,13 +22,16 @@
 //! [`wire::frame`](tl_transport::wire::frame), each event at most once for all who get it. HTTP/2's flow
 //! control is all the credit there is: what nobody reads is not taken from the log.
 
+mod admin;
 mod calls;
 mod error;
 mod events;
 mod health;
 pub mod mount;
 mod reflection;
+mod schemas;
 mod session;
+mod state;
 mod subscribe;
 mod text;
 

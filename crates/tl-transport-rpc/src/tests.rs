@@ -1,12 +1,19 @@
+mod admin;
+mod schemas;
+mod state;
+
 use std::time::Duration;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
+use tl_transport::Bytes;
 use tl_transport::http::types::{Method, StatusCode};
+use tl_transport::model::Form;
 use tl_transport::model::limits::FRAME_BYTES_MAX;
 use tl_transport::testkit::{Answer, Kit, Streamed};
+use tl_transport::wire::call::read_problem;
 
 use super::*;
 
@@ -29,6 +36,14 @@ fn kit() -> Kit {
 async fn call(kit: &Kit, path: &str, message: &Value) -> (StatusCode, Value) {
     let headers = [("content-type", "application/json")];
     let answer = kit.ask(Method::POST, path, &headers, message.to_string()).await;
+    (answer.status, serde_json::from_str(answer.text()).expect("JSON"))
+}
+
+/// A call that changes nothing, as Connect's `GET`.
+async fn query(kit: &Kit, path: &str, message: &Value) -> (StatusCode, Value) {
+    let message = URL_SAFE_NO_PAD.encode(message.to_string());
+    let path = format!("{path}?connect=v1&encoding=json&base64=1&message={message}");
+    let answer = kit.get(&path).await;
     (answer.status, serde_json::from_str(answer.text()).expect("JSON"))
 }
 
@@ -73,7 +88,13 @@ fn detail(error: &Value, name: &str) -> Vec<u8> {
     let details = error["details"].as_array().expect("details");
     let detail = details.iter().find(|detail| detail["type"] == name).expect(name);
     let value = detail["value"].as_str().expect("text");
-    base64::engine::general_purpose::STANDARD_NO_PAD.decode(value).expect("base64")
+    STANDARD_NO_PAD.decode(value).expect("base64")
+}
+
+/// Why a call has failed, in the word of every transport.
+fn reason(error: &Value) -> String {
+    let name = "throughline.v1.Problem";
+    read_problem(name, &detail(error, name)).expect("a problem").code
 }
 
 #[tokio::test]

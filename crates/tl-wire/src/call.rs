@@ -1,10 +1,13 @@
-//! The messages of calls (`events.proto`) in their two forms.
+//! The messages of calls (`events.proto`, `schemas.proto`, `state.proto`) in their two forms.
 //!
 //! The server reads what is asked with the `read_` functions and writes its answers with the `write_`
 //! functions. What a subscription delivers is written as the [frames](crate::frame) of a session.
 
 mod details;
+mod schemas;
+mod state;
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use serde::de::IgnoredAny;
@@ -21,6 +24,26 @@ use crate::frame::{self, UNCOUNTED_BYTES_MAX, decode_message};
 use crate::generated::throughline::v1 as contract;
 
 pub use details::{Detail, details, read_problem};
+pub use schemas::{
+    SchemaChange, read_check_schema, read_get_schema, read_put_schema, write_schema,
+    write_schema_checked, write_schema_put, write_schemas,
+};
+pub use state::{
+    StateChange, read_delete_state, read_get_state, read_list_states, read_patch_state,
+    read_put_state, write_state, write_state_deleted, write_state_patched, write_state_put,
+};
+
+/// What must be true of something for a change to be made: of a document, whose event has a place, or of
+/// a schema, whose latest version has a number.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Condition<P> {
+    /// There is none.
+    Absent,
+    /// There is one.
+    Exists,
+    /// The last is this one.
+    Last(P),
+}
 
 /// What a reader asks for.
 #[derive(Clone, Debug)]
@@ -100,18 +123,10 @@ pub fn write_published_many(form: Form, published: &Published) -> Vec<u8> {
 /// `message_invalid`, `selection_invalid`, `cursor_invalid`, `parameter_invalid`.
 pub fn read_read(form: Form, message: &[u8]) -> Result<Read, Error> {
     let request: contract::ReadRequest = decode(form, message)?;
-    let events_max = match request.limit as usize {
-        0 => PAGE_EVENTS_DEFAULT,
-        limit if limit <= PAGE_EVENTS_MAX => limit,
-        _ => {
-            let detail = format!("`limit` is at most {PAGE_EVENTS_MAX}");
-            return Err(Error::new(ErrorCode::ParameterInvalid, detail));
-        }
-    };
     Ok(Read {
         selection: parse_selection(&request.channels)?,
         after: parse_after(&request.after)?,
-        events_max,
+        events_max: parse_limit(request.limit)?,
         wait: Duration::from_millis(request.wait_ms.into()),
     })
 }
@@ -159,6 +174,18 @@ pub fn too_large() -> Error {
          large data instead of sending it"
     );
     Error::new(ErrorCode::BodyTooLarge, detail)
+}
+
+fn parse_limit(limit: u32) -> Result<usize, Error> {
+    match limit as usize {
+        0 => Ok(PAGE_EVENTS_DEFAULT),
+        limit if limit <= PAGE_EVENTS_MAX => Ok(limit),
+        _ => Err(parameter_invalid(format!("`limit` is at most {PAGE_EVENTS_MAX}"))),
+    }
+}
+
+fn parameter_invalid(detail: impl Into<Cow<'static, str>>) -> Error {
+    Error::new(ErrorCode::ParameterInvalid, detail)
 }
 
 /// Refuses a list that would take far more memory than its text. Of protobuf this is a limit of the

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use tl_model::limits::BATCH_EVENTS_MAX;
 
 use super::*;
+use crate::draft::Draft;
 use crate::draft::tests::FixedStamp;
 
 const FORMS: [Form; 2] = [Form::Json, Form::Protobuf];
@@ -103,4 +104,31 @@ fn what_others_write_is_what_calls_answer() {
         };
         assert_eq!(events.events[0].cursor.as_deref(), Some(next.cursor().as_str()));
     }
+}
+
+#[test]
+fn a_change_of_a_document_is_read_in_both_forms() {
+    let json = r#"{"channel":"a","patch":{"type":"t","data":{"x": 1.50},
+        "datacontenttype":"application/merge-patch+json"},
+        "condition":{"exists":false},"idempotencyKey":"k"}"#;
+    for form in FORMS {
+        let message = message::<contract::PatchStateRequest>(form, json);
+        let (patch, change) = read_patch_state(form, &message).expect("legal");
+        assert_eq!(patch, r#"{"x": 1.50}"#, "{form:?}: the very bytes");
+        let named = Draft { event_type: Some("t".into()), ..Draft::default() };
+        assert_eq!((change.channel.as_str(), change.draft), ("a", named));
+        assert_eq!((change.condition, change.key.is_some()), (Some(Condition::Absent), true));
+    }
+}
+
+#[test]
+fn a_condition_that_is_not_known_is_not_taken_for_none() {
+    // Fields 1, the channel, and 3, a condition with a field 9.
+    let message = b"\x0a\x01a\x1a\x02\x48\x01";
+    let error = read_delete_state(Form::Protobuf, message).expect_err("not known");
+    assert_eq!(error.code, ErrorCode::ParameterInvalid);
+    // Field 1, the type, and 5, a condition with a field 9.
+    let message = b"\x0a\x01a\x2a\x02\x48\x01";
+    let error = read_put_schema(Form::Protobuf, message).expect_err("not known");
+    assert_eq!(error.code, ErrorCode::ParameterInvalid);
 }

@@ -104,10 +104,14 @@ fn parse_condition(condition: &contract::Condition) -> Result<LastSeen, Error> {
 ///
 /// `parameter_invalid`.
 pub fn parse_key(publish: &contract::Publish) -> Result<Option<IdempotencyKey>, Error> {
-    if publish.idempotency_key.is_empty() {
+    parse_key_text(&publish.idempotency_key)
+}
+
+pub(crate) fn parse_key_text(text: &str) -> Result<Option<IdempotencyKey>, Error> {
+    if text.is_empty() {
         return Ok(None);
     }
-    IdempotencyKey::parse(&publish.idempotency_key)
+    IdempotencyKey::parse(text)
         .map(Some)
         .map_err(|error| Error::new(ErrorCode::ParameterInvalid, error.to_string()))
 }

@@ -129,6 +129,35 @@ async fn a_request_can_be_repeated_on_another_transport() {
     assert_eq!(logged(&server, "a").await, cursors(&over_http));
 }
 
+/// What was sent to the channel's address can be asked for as a call.
+#[tokio::test]
+async fn a_change_of_a_document_can_be_repeated_as_a_call() {
+    let server = RunningServer::start(&ServerOptions::default());
+    let (client, http) = (server.client(), reqwest::Client::new());
+    let put = r#""document": {"datacontenttype": "application/json", "data": {"n": 1.50}}"#;
+    for (method, event) in [
+        ("PutState", put),
+        ("PatchState", r#""patch": {"data": {"n": 2.50}}"#),
+        ("DeleteState", r#""tombstone": {}"#),
+    ] {
+        let options =
+            ChangeOptions { idempotency_key: Some(key(method)), ..ChangeOptions::default() };
+        let receipt = match method {
+            "PutState" => client.put_state("a", &json("{\"n\": 1.50}"), &options).await,
+            "PatchState" => client.patch_state("a", "{\"n\": 2.50}", &options).await,
+            _ => client.delete_state("a", &options).await,
+        };
+        let message = format!(r#"{{"channel": "a", "idempotencyKey": "{method}", {event}}}"#);
+        let call = http.post(format!("{}/throughline.v1.StateService/{method}", server.url()));
+        let call = call.header("content-type", "application/json").body(message);
+        let answer = call.send().await.expect("an answer").bytes().await.expect("a body");
+        let answer: serde_json::Value = serde_json::from_slice(&answer).expect("JSON");
+        assert_eq!(answer["replayed"], true, "{method}: {answer}");
+        assert_eq!(answer["receipt"]["cursor"], receipt.expect("a receipt").cursor, "{method}");
+    }
+    assert_eq!(logged(&server, "a").await.len(), 3);
+}
+
 #[tokio::test]
 async fn a_condition_of_a_publish_holds_over_http_and_sessions() {
     let server = RunningServer::start(&ServerOptions::default());
