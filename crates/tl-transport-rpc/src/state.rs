@@ -64,8 +64,8 @@ async fn delete(Asked { context, message }: Asked) -> Result<Vec<u8>, Refusal> {
 async fn list(Asked { context, message }: Asked) -> Result<Vec<u8>, Refusal> {
     let call::Read { selection, after, events_max, .. } =
         call::read_list_states(context.form, &message)?;
-    let Context { engine, call, form, .. } = context;
-    let found = Wanted { engine, call, selection, after, events_max }.documents().await?;
+    let Context { engine, call, form, leaving, .. } = context;
+    let found = Wanted { engine, call, selection, after, events_max, leaving }.documents().await?;
     Ok(page(form, &found))
 }
 

@@ -153,6 +153,9 @@ where
     if message.len() > FRAME_BYTES_MAX {
         return Err(too_large());
     }
+    if form == Form::Json {
+        check_object(message)?;
+    }
     if form == Form::Json && message.len() > UNCOUNTED_BYTES_MAX {
         check_count(message)?;
     }
@@ -165,6 +168,14 @@ where
 /// Writes any message of a call.
 pub fn encode<M: buffa::Message + serde::Serialize>(form: Form, message: &M) -> Vec<u8> {
     frame::encode(form, message)
+}
+
+/// A list would be taken for the fields in their order.
+fn check_object(message: &[u8]) -> Result<(), Error> {
+    match message.trim_ascii_start().first() {
+        Some(b'{') => Ok(()),
+        _ => Err(Error::new(ErrorCode::MessageInvalid, "a message in JSON is an object: {…}")),
+    }
 }
 
 /// The error for a message that is larger than anybody reads.

@@ -53,6 +53,9 @@ const LAYERS: &[Layer] = &[
 const IMPURE: &[&str] =
     &["fastrand", "futures-util", "getrandom", "hyper", "rand", "socket2", "tokio", "uuid"];
 
+/// Who may start a server within itself.
+const BINARIES: &[&str] = &["throughline", "tl-bench", "tl-testbench"];
+
 struct Layer {
     crates: &'static [&'static str],
     may_use: &'static [&'static str],
@@ -80,7 +83,7 @@ fn check_package(package: &Package, layer: &Layer, findings: &mut Vec<String>) {
         if layer.is_pure && IMPURE.contains(&name) {
             findings.push(format!("{user} may not use {name}: it is pure"));
         }
-        if name == "tl-server" && user != "throughline" && user != "tl-testbench" {
+        if name == "tl-server" && !BINARIES.contains(&user.as_str()) {
             findings.push(format!("{user} may not use tl-server: only binaries do"));
         }
     }

@@ -55,7 +55,9 @@ fn a_read_is_checked() {
 
 #[test]
 fn what_is_no_message_is_refused() {
-    for (form, message) in [(Form::Json, &b"{"[..]), (Form::Protobuf, b"\x0a\xff")] {
+    for (form, message) in
+        [(Form::Json, &b"{"[..]), (Form::Json, b"[]"), (Form::Protobuf, b"\x0a\xff")]
+    {
         let error = read_subscribe(form, message).expect_err("no message");
         assert_eq!(error.code, ErrorCode::MessageInvalid);
     }
