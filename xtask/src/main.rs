@@ -3,6 +3,7 @@
 mod bench;
 mod ci;
 mod fuzz;
+mod go;
 mod machine;
 mod peers;
 mod run;

@@ -2,7 +2,9 @@
 
 mod autobahn;
 mod chroot;
+mod connect;
 mod faults;
+mod interop;
 mod schemathesis;
 mod service;
 
@@ -18,9 +20,19 @@ const SUITES: &[Suite] = &[
         run: autobahn::run,
     },
     Suite {
+        name: "connect",
+        what: "the Connect conformance suite on gRPC, gRPC-Web and Connect",
+        run: connect::run,
+    },
+    Suite {
         name: "disk-faults",
         what: "the server on a disk that fails at random (libfiu)",
         run: faults::disk_faults,
+    },
+    Suite {
+        name: "grpc-interop",
+        what: "gRPC's own client for Go, on its interoperability tests",
+        run: interop::run,
     },
     Suite {
         name: "power-loss",

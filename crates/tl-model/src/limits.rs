@@ -126,6 +126,8 @@ pub const SSE_EVENT_BYTES_MAX: usize = 32 * 1024;
 pub const HEADERS_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time a client may leave a connection without a request.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
+/// Time a client has to take an answer that has not waited for the rest of its request.
+pub const LINGER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time a client may leave a request body without a byte of progress.
 pub const BODY_IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 /// Time a client has for the whole of a request body: 8 MiB at 70 kB a second.

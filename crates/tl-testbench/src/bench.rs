@@ -7,6 +7,7 @@ use tokio_util::task::TaskTracker;
 
 use tl_model::Epoch;
 use tl_server::Config;
+use tl_server::config::TlsConfig;
 use tl_server::listener::{ListenOptions, Listener, TlsError};
 use tl_store::MemoryStore;
 use tl_transport::engine::{Engine, Environment, Options, SystemEnvironment};
@@ -17,6 +18,8 @@ use tl_transport::{Host, HttpService, Origins, Transport};
 pub(crate) enum BenchError {
     #[error("{address} cannot be listened on: {source}")]
     Bind { address: SocketAddr, source: io::Error },
+    #[error("what the suite is to be told cannot be read or written: {0}")]
+    Suite(#[from] io::Error),
     #[error(transparent)]
     Tls(#[from] TlsError),
 }
@@ -25,13 +28,16 @@ pub(crate) enum BenchError {
 pub(crate) async fn serve(
     transport: &dyn Transport,
     address: SocketAddr,
-    listening: impl FnOnce(SocketAddr),
+    tls: Option<TlsConfig>,
+    listening: impl FnOnce(SocketAddr) -> io::Result<()>,
 ) -> Result<(), BenchError> {
     let engine = engine();
-    let options = Arc::new(ListenOptions::new(&Config::default(), &engine)?);
+    let mut config = Config::default();
+    config.listen.tls = tls;
+    let options = Arc::new(ListenOptions::new(&config, &engine)?);
     let listener =
         Listener::bind(address).map_err(|source| BenchError::Bind { address, source })?;
-    listening(listener.address());
+    listening(listener.address())?;
     let (never, connections) = (CancellationToken::new(), TaskTracker::new());
     listener.serve(options, service(transport, engine), never, connections).await;
     Ok(())

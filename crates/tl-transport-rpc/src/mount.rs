@@ -28,11 +28,16 @@ use crate::text;
 /// The methods of a dispatcher, within the server's limits: messages of up to 4 MiB, and deadlines that
 /// end streams, too.
 pub fn service<D: Dispatcher>(methods: D) -> ConnectRpcService<D> {
-    let limits = Limits::default()
-        .with_max_message_size(FRAME_BYTES_MAX)
-        .with_max_request_body_size(BODY_BYTES_MAX);
     let deadlines = DeadlinePolicy::new().with_enforce_on_streams(true);
+    let limits = limits(FRAME_BYTES_MAX);
     ConnectRpcService::new(methods).with_limits(limits).with_deadline_policy(deadlines)
+}
+
+/// Messages of up to so many bytes.
+pub fn limits(message_bytes_max: usize) -> Limits {
+    Limits::default()
+        .with_max_message_size(message_bytes_max)
+        .with_max_request_body_size(message_bytes_max + AROUND_BYTES_MAX)
 }
 
 /// Serves a path, such as `/package.Service/{method}`.
@@ -145,8 +150,8 @@ fn is_grpc(headers: &HeaderMap) -> bool {
     })
 }
 
-/// A message, and what stands around it.
-const BODY_BYTES_MAX: usize = FRAME_BYTES_MAX + 1_024;
+/// What stands around a message in a body.
+const AROUND_BYTES_MAX: usize = 1_024;
 const STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 const UNBUFFERED: HeaderName = HeaderName::from_static("x-accel-buffering");

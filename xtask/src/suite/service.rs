@@ -48,7 +48,8 @@ impl Service {
         while Instant::now() < until {
             let log = fs::read_to_string(&self.log).unwrap_or_default();
             let mut lines = log.split_inclusive('\n').filter(|line| line.ends_with('\n'));
-            let listening = lines.find_map(|line| line.split_once("listening on http://"));
+            let listening =
+                lines.find_map(|line| line.split_once("listening on ")?.1.split_once("://"));
             if let Some((_, address)) = listening {
                 // A log in JSON goes on behind it.
                 return Ok(address.trim_end().split('"').next().unwrap_or(address).to_owned());

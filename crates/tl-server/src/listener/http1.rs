@@ -18,6 +18,7 @@ use hyper::body::{Body, Incoming};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, ReadBuf};
 
+use tl_model::limits::LINGER_TIMEOUT;
 use tl_transport::Replay;
 use tl_transport::http::detached::{self, Detached, Streaming};
 use tl_transport::http::types::header::{CONNECTION, HeaderValue};
@@ -58,10 +59,14 @@ impl Connection {
             }
         });
         let left = left.await?;
-        // hyper reads a request only once the answer before it has left.
-        if let (Some(left), Some(parts)) = (left, connection.into_parts()) {
-            let stream = parts.io.into_inner().unread(parts.read_buf);
-            self.go_on(stream, is_tls, left);
+        let Some(parts) = connection.into_parts() else { return Ok(()) };
+        let stream = parts.io.into_inner();
+        match left {
+            // hyper reads a request only once the answer before it has left.
+            Some(left) => self.go_on(stream.unread(parts.read_buf), is_tls, left),
+            None if self.stopping.is_cancelled() => {}
+            // Boxed, so that a connection is no larger for what it does last.
+            None => Box::pin(linger(stream)).await,
         }
         Ok(())
     }
@@ -103,6 +108,24 @@ impl Connection {
             connections.spawn(async move { note_end(address, serving.await) });
         })
     }
+}
+
+/// Reads what the client still sends, for nothing, when its answer has not waited for that. A socket that
+/// is closed at once cuts off whoever writes to it, and with it the answer (RFC 9112 §9.6).
+async fn linger<S: Io>(mut stream: Replay<S>) {
+    let mut said = BytesMut::new();
+    let gone = poll_fn(|cx| {
+        loop {
+            said.clear();
+            match poll_read_some(&mut stream, cx, &mut said) {
+                Poll::Ready(Ok(1..)) => {}
+                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    });
+    // A client that has not gone by then does not care.
+    let _ = tokio::time::timeout(LINGER_TIMEOUT, gone).await;
 }
 
 fn note_end(address: SocketAddr, ended: Result<(), ConnectionError>) {

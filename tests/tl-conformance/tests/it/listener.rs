@@ -122,6 +122,24 @@ async fn a_connection_too_many_waits_until_another_ends() {
     assert_eq!(waiting.answer().await.map(|answer| answer.status), Some(200));
 }
 
+/// A refusal does not wait for the body, and a connection that is closed while somebody writes to it takes
+/// the answer away from them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_answered_early_can_go_on_sending() {
+    let server = start("");
+    let mut socket = RawSocket::connect(server.port()).await;
+    let piece = [b'x'; 64 * 1024];
+    let length = piece.len() * 16;
+    socket
+        .send(format!("POST /v1/nothing HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n"))
+        .await;
+    assert_eq!(socket.answer().await.map(|answer| answer.status), Some(404));
+    assert!(socket.rest(Duration::from_secs(10)).await.is_some(), "the server has hung up");
+    for _ in 0..16 {
+        assert_eq!(socket.push(&piece).await, piece.len());
+    }
+}
+
 /// Who polls gets an answer, who streams is told when to come back, a session is told where to go
 /// on; then the server ends.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -23,13 +23,13 @@ pub(crate) async fn ours(listening: impl FnOnce(SocketAddr)) {
     let environment = Arc::new(SystemEnvironment);
     let store = Arc::new(MemoryStore::new(Epoch::from_random(environment.random())));
     let engine = Engine::start(store, environment, Options::default());
+    let options = ListenOptions::new(&Config::default(), &engine).expect("without TLS");
     let mut host = Host::new(engine, Origins::default());
     mount::mount(&mut host, "/bench.Echo/{method}", &mount::service(Echo));
-    let options = Arc::new(ListenOptions::new(&Config::default()).expect("without TLS"));
     let listener = Listener::bind((Ipv4Addr::LOCALHOST, 0).into()).expect("a free port");
     listening(listener.address());
     let (never, connections) = (CancellationToken::new(), TaskTracker::new());
-    listener.serve(options, host.into_service(), never, connections).await;
+    listener.serve(Arc::new(options), host.into_service(), never, connections).await;
 }
 
 /// On the library's own, with the same limits.
