@@ -86,9 +86,15 @@ const METHODS: &str = "DELETE, GET, HEAD, PATCH, POST, PUT, QUERY";
 /// What pages send beyond what they always may. `*` does not cover everything in old browsers.
 const HEADERS: &str = "content-encoding, content-type, idempotency-key, if-match, if-none-match, \
                        last-event-id, prefer, request-timeout, traceparent, \
+                       connect-accept-encoding, connect-content-encoding, \
+                       connect-protocol-version, connect-timeout-ms, \
+                       grpc-accept-encoding, grpc-encoding, grpc-timeout, \
+                       x-grpc-web, x-user-agent, \
                        ce-dataschema, ce-id, ce-source, ce-specversion, ce-subject, ce-time, ce-type";
 /// What pages need to read beyond what they always may.
 const EXPOSED: &str = "accept-patch, accept-query, deprecation, etag, idempotency-replayed, link, \
                        location, poll-interval, retry-after, sunset, \
+                       connect-content-encoding, \
+                       grpc-encoding, grpc-message, grpc-status, grpc-status-details-bin, \
                        ce-channel, ce-cursor, ce-dataschema, ce-id, ce-source, ce-specversion, \
                        ce-subject, ce-time, ce-type";

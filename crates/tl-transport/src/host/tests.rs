@@ -221,3 +221,38 @@ async fn only_listed_origins_and_the_servers_own_may_ask() {
         assert!(headers.contains(allowed), "{allowed} in {headers}");
     }
 }
+
+/// The names in a list that a header of an answer has.
+fn listed(response: &Response, header: &str) -> Vec<String> {
+    let list = response.headers()[header].to_str().expect("text");
+    list.split(',').map(|name| name.trim().to_owned()).collect()
+}
+
+/// What the libraries of gRPC-Web and of Connect send from a page, and read.
+#[tokio::test]
+async fn pages_may_call_by_grpc_web_and_connect() {
+    let grpc_web =
+        "content-type, grpc-accept-encoding, grpc-encoding, grpc-timeout, x-grpc-web, x-user-agent";
+    let connect = "connect-accept-encoding, connect-content-encoding, connect-protocol-version, \
+                   connect-timeout-ms, content-encoding, content-type";
+    for wanted in [grpc_web, connect] {
+        let request = ::http::Request::options("/v1/things/x")
+            .header("origin", "https://listed.example")
+            .header("access-control-request-method", "POST")
+            .header("access-control-request-headers", wanted);
+        let response = service().answer(request.body(Body::empty()).expect("a request")).await;
+        assert_eq!(response.status(), StatusCode::NO_CONTENT);
+        assert!(listed(&response, "access-control-allow-methods").contains(&"POST".to_owned()));
+        let allowed = listed(&response, "access-control-allow-headers");
+        let refused: Vec<_> =
+            wanted.split(", ").filter(|it| !allowed.contains(&(*it).to_owned())).collect();
+        assert!(refused.is_empty(), "{refused:?} of {wanted}");
+    }
+    let request = ::http::Request::post("/v1/things/x").header("origin", "https://listed.example");
+    let response = service().answer(request.body(Body::empty()).expect("a request")).await;
+    let exposed = listed(&response, "access-control-expose-headers");
+    for name in ["grpc-status", "grpc-message", "grpc-status-details-bin", "grpc-encoding"] {
+        assert!(exposed.contains(&name.to_owned()), "{name}");
+    }
+    assert!(exposed.contains(&"connect-content-encoding".to_owned()));
+}
