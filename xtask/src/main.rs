@@ -3,12 +3,14 @@
 mod bench;
 mod ci;
 mod fuzz;
+mod go;
 mod machine;
 mod peers;
 mod run;
 mod suite;
 mod test;
 mod tidy;
+mod tools;
 
 use std::process::ExitCode;
 

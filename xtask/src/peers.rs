@@ -2,10 +2,10 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
+use crate::go::go;
 use crate::machine;
-use crate::run::{Result, cargo, command, run};
+use crate::run::{Result, cargo, run};
 use crate::suite::{about, target};
 
 /// Installs all of them; what is there in its version stays.
@@ -42,11 +42,6 @@ impl GoProgram {
         install.env("GOBIN", home.join("bin")).env("CGO_ENABLED", "0");
         run(install.current_dir(&module))
     }
-}
-
-fn go(args: &[&str]) -> Command {
-    let usual = Path::new(GO);
-    command(if usual.exists() { GO } else { "go" }, args)
 }
 
 fn install_sockudo(home: &Path) -> Result {
@@ -87,5 +82,3 @@ const GO_PROGRAMS: &[GoProgram] = &[
     },
 ];
 const SOCKUDO_VERSION: &str = "5.2.0";
-/// Where Go's own archive is unpacked.
-const GO: &str = "/usr/local/go/bin/go";

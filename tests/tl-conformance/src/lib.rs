@@ -3,6 +3,7 @@
 mod certificate;
 mod cutter;
 pub mod http2;
+mod meter;
 mod nginx;
 mod port;
 mod program;
@@ -14,6 +15,7 @@ pub mod web_socket;
 
 pub use certificate::Certificate;
 pub use cutter::Cutter;
+pub use meter::Meter;
 pub use nginx::Nginx;
 pub use port::free_port;
 pub use program::Program;

@@ -7,6 +7,7 @@ mod content;
 mod crash;
 mod detached;
 mod docs;
+mod foreign;
 mod hostile;
 mod listener;
 mod matrix;
