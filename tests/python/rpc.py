@@ -79,7 +79,7 @@ class Call:
         """All so far, once it is enough or the call is over."""
         with self.changed:
             self.changed.wait_for(lambda: self.is_over or is_enough(self.messages), WAIT_SECONDS_MAX)
-            return {"messages": self.messages, "isOver": self.is_over, "error": self.error}
+            return {"messages": self.messages[:], "isOver": self.is_over, "error": self.error}
 
     def over(self):
         return self.until(lambda messages: False)
