@@ -142,5 +142,19 @@ pub const HEADERS_BYTES_MAX: usize = 32 * 1024;
 pub const HEADERS_MAX: usize = 100;
 /// Streams one HTTP/2 connection may have open.
 pub const HTTP2_STREAMS_MAX: u32 = 1_000;
+/// Bytes that may wait to be sent on one stream of HTTP/2 before its body is asked for more: as much as
+/// any other slow reader can hold.
+pub const HTTP2_SEND_BYTES_MAX: usize = 64 * 1024;
+/// Bytes that a client of HTTP/2 may send before they are read, on all its streams together: enough for a
+/// fast upload over a long way.
+pub const HTTP2_RECEIVE_BYTES_MAX: u32 = 1024 * 1024;
+/// Requests of HTTP/2 that a client may have taken back before the server got to see them; one more ends
+/// the connection (CVE-2023-44487). Who is served takes back far fewer at once.
+pub const HTTP2_RESETS_PENDING_MAX: usize = 20;
+/// Streams of one HTTP/2 connection that the server may have had to reset for the client's mistakes; one
+/// more ends the connection (CVE-2025-8671).
+pub const HTTP2_RESETS_FAULTY_MAX: usize = 1_024;
+/// Time that is left to the streams of an HTTP/2 connection that has reached its age.
+pub const AGE_GRACE: Duration = Duration::from_secs(30);
 /// Connections served at once; below the usual limit of open files, with room for segments.
 pub const CONNECTIONS_MAX: usize = 18_000;

@@ -16,7 +16,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use tl_model::limits::{
-    CONNECTIONS_MAX, HEARTBEAT, IDEMPOTENCY_KEYS_MAX, IDEMPOTENCY_WINDOW, WAIT_MAX,
+    AGE_GRACE, CONNECTIONS_MAX, HEARTBEAT, HTTP2_STREAMS_MAX, IDEMPOTENCY_KEYS_MAX,
+    IDEMPOTENCY_WINDOW, WAIT_MAX,
 };
 
 pub use rules::{DurabilityConfig, RetentionConfig, RuleConfig, SchemasConfig};
@@ -106,6 +107,13 @@ pub enum StoreKind {
 pub struct ConnectionsConfig {
     /// Silence after which a heartbeat is sent. A peer that stays silent for two is taken for dead.
     pub heartbeat: HumanDuration,
+    /// Age at which a connection of HTTP/2 is ended, give or take a tenth by chance, so that its client
+    /// connects anew, perhaps elsewhere. Without it, connections grow as old as their clients want.
+    pub age_max: Option<HumanDuration>,
+    /// What is left then of a connection is cut off after this time.
+    pub age_grace: HumanDuration,
+    /// Streams that one connection of HTTP/2 may have open.
+    pub streams_max: u32,
 }
 
 /// Polling over plain HTTP.
@@ -225,16 +233,28 @@ impl Config {
             let text = format!("`store.segment_bytes` is at least {least} and at most {most}");
             return Err(ConfigError::Invalid(text));
         }
-        if self.connections.heartbeat.0 < HEARTBEAT_MIN {
-            let text = "`connections.heartbeat` is at least 1s".to_owned();
-            return Err(ConfigError::Invalid(text));
-        }
+        self.connections.check().map_err(|text| ConfigError::Invalid(text.to_owned()))?;
         rules::parse(&self.rules).map(|_| ()).map_err(ConfigError::Invalid)
     }
 
     /// The rules as the engine wants them. A configuration that was loaded has legal ones.
     pub(crate) fn rules(&self) -> tl_model::Rules {
         rules::parse(&self.rules).unwrap_or_default()
+    }
+}
+
+impl ConnectionsConfig {
+    fn check(&self) -> Result<(), &'static str> {
+        if self.heartbeat.0 < HEARTBEAT_MIN {
+            return Err("`connections.heartbeat` is at least 1s");
+        }
+        if self.age_max.is_some_and(|age| age.0 < AGE_MIN) {
+            return Err("`connections.age_max` is at least 1s; leave it out for no limit");
+        }
+        if self.streams_max == 0 {
+            return Err("`connections.streams_max` is at least 1");
+        }
+        Ok(())
     }
 }
 
@@ -266,7 +286,12 @@ impl Default for StoreConfig {
 
 impl Default for ConnectionsConfig {
     fn default() -> Self {
-        Self { heartbeat: HumanDuration(HEARTBEAT) }
+        Self {
+            heartbeat: HumanDuration(HEARTBEAT),
+            age_max: None,
+            age_grace: HumanDuration(AGE_GRACE),
+            streams_max: HTTP2_STREAMS_MAX,
+        }
     }
 }
 
@@ -302,6 +327,8 @@ const SEGMENT_BYTES_MIN: u64 = 64 * 1024;
 const SEGMENT_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 /// More often would be load without use.
 const HEARTBEAT_MIN: Duration = Duration::from_secs(1);
+/// Younger connections would do little but begin.
+const AGE_MIN: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests;

@@ -6,6 +6,7 @@
 //! [replayed](Replay) to hyper.
 
 mod http1;
+mod http2;
 mod malformed;
 mod tls;
 
@@ -15,9 +16,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use futures_util::future::BoxFuture;
 use hyper::server::conn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::TokioTimer;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -26,13 +26,13 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use tl_engine::Engine;
 use tl_model::limits::{
-    HEADERS_BYTES_MAX, HEADERS_MAX, HEADERS_TIMEOUT, HEARTBEATS_DEAD, HTTP2_STREAMS_MAX,
-    IDLE_TIMEOUT,
+    HEADERS_BYTES_MAX, HEADERS_MAX, HEADERS_TIMEOUT, HEARTBEATS_DEAD, IDLE_TIMEOUT,
 };
 use tl_transport::http::Response;
 use tl_transport::http::axum::body::Body;
-use tl_transport::http::detached::{self, Detached};
+use tl_transport::http::detached::Detached;
 use tl_transport::{HttpService, Peer, Replay};
 
 use crate::config::Config;
@@ -45,7 +45,7 @@ pub struct ListenOptions {
     heartbeat: Duration,
     permits: Arc<Semaphore>,
     http1: conn::http1::Builder,
-    http2: conn::http2::Builder<TokioExecutor>,
+    http2: http2::Options,
 }
 
 /// A socket that listens.
@@ -56,7 +56,7 @@ pub struct Listener {
 
 impl ListenOptions {
     /// Reads the certificate, if there is one.
-    pub fn new(config: &Config) -> Result<Self, TlsError> {
+    pub fn new(config: &Config, engine: &Engine) -> Result<Self, TlsError> {
         let heartbeat = config.connections.heartbeat.0;
         let mut http1 = conn::http1::Builder::new();
         http1
@@ -64,20 +64,12 @@ impl ListenOptions {
             .header_read_timeout(IDLE_TIMEOUT)
             .max_headers(HEADERS_MAX)
             .max_header_size(HEADERS_BYTES_MAX);
-        let mut http2 = conn::http2::Builder::new(TokioExecutor::new());
-        http2
-            .timer(TokioTimer::new())
-            .enable_connect_protocol()
-            .keep_alive_interval(heartbeat)
-            .keep_alive_timeout(heartbeat)
-            .max_concurrent_streams(HTTP2_STREAMS_MAX)
-            .max_header_list_size(HEADERS_BYTES_MAX as u32);
         Ok(Self {
             tls: config.listen.tls.as_ref().map(tls::acceptor).transpose()?,
             heartbeat,
             permits: Arc::new(Semaphore::new(config.listen.connections_max)),
             http1,
-            http2,
+            http2: http2::Options::new(&config.connections, engine),
         })
     }
 }
@@ -172,6 +164,8 @@ struct Connection {
 /// Why a connection ended before its time.
 #[derive(Debug, thiserror::Error)]
 enum ConnectionError {
+    #[error("it had reached its age, and something was left on it after the grace period")]
+    Aged,
     #[error(transparent)]
     Http(#[from] hyper::Error),
     #[error(transparent)]
@@ -201,25 +195,9 @@ impl Connection {
         let stream = Replay::new(stream, read.freeze());
         match version {
             Version::Http1 => self.serve_http1(stream, is_tls, None).await,
-            Version::Http2 => self.serve_http2(stream, is_tls).await,
+            // Boxed, so that connections of HTTP/1.1 are no larger for it.
+            Version::Http2 => Box::pin(self.serve_http2(stream, is_tls)).await,
         }
-    }
-
-    async fn serve_http2<S: Io>(
-        self,
-        stream: Replay<S>,
-        is_tls: bool,
-    ) -> Result<(), ConnectionError> {
-        let service = self.service_for(is_tls);
-        let connection = self.options.http2.serve_connection(TokioIo::new(stream), service);
-        let mut connection = std::pin::pin!(connection);
-        tokio::select! {
-            // What is answered from now on says that the connection ends.
-            biased;
-            () = self.stopping.cancelled() => connection.as_mut().graceful_shutdown(),
-            ended = connection.as_mut() => return Ok(ended?),
-        }
-        Ok(connection.await?)
     }
 
     fn service_for(&self, is_tls: bool) -> PeerService {
@@ -232,20 +210,6 @@ impl Connection {
 struct PeerService {
     service: HttpService,
     peer: Peer,
-}
-
-impl hyper::service::Service<hyper::Request<hyper::body::Incoming>> for PeerService {
-    type Response = Response;
-    type Error = std::convert::Infallible;
-    type Future = BoxFuture<'static, Result<Response, Self::Error>>;
-
-    fn call(&self, request: hyper::Request<hyper::body::Incoming>) -> Self::Future {
-        let service = self.clone();
-        Box::pin(async move {
-            let (response, detached) = service.answer(request).await;
-            Ok(detached::attach(response, detached).await)
-        })
-    }
 }
 
 impl PeerService {

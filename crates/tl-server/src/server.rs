@@ -104,7 +104,7 @@ impl Server {
         engine: Engine,
         service: HttpService,
     ) -> Result<Self, StartError> {
-        let options = Arc::new(ListenOptions::new(&config)?);
+        let options = Arc::new(ListenOptions::new(&config, &engine)?);
         let (stopping, connections) = (CancellationToken::new(), TaskTracker::new());
         let mut addresses = Vec::new();
         for &address in &config.listen.addresses {

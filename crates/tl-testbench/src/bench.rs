@@ -27,20 +27,25 @@ pub(crate) async fn serve(
     address: SocketAddr,
     listening: impl FnOnce(SocketAddr),
 ) -> Result<(), BenchError> {
-    let options = Arc::new(ListenOptions::new(&Config::default())?);
+    let engine = engine();
+    let options = Arc::new(ListenOptions::new(&Config::default(), &engine)?);
     let listener =
         Listener::bind(address).map_err(|source| BenchError::Bind { address, source })?;
     listening(listener.address());
     let (never, connections) = (CancellationToken::new(), TaskTracker::new());
-    listener.serve(options, service(transport), never, connections).await;
+    listener.serve(options, service(transport, engine), never, connections).await;
     Ok(())
 }
 
-/// The host has nothing but this transport, and its log is empty.
-fn service(transport: &dyn Transport) -> HttpService {
+/// Its log is empty.
+fn engine() -> Engine {
     let environment = Arc::new(SystemEnvironment);
     let store = Arc::new(MemoryStore::new(Epoch::from_random(environment.random())));
-    let engine = Engine::start(store, environment, Options::default());
+    Engine::start(store, environment, Options::default())
+}
+
+/// The host has nothing but this transport.
+fn service(transport: &dyn Transport, engine: Engine) -> HttpService {
     let mut host = Host::new(engine, Origins::new(Vec::new()));
     transport.mount(&mut host);
     host.into_service()

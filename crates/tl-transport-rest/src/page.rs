@@ -88,7 +88,14 @@ impl Asked {
         query.finish()?;
         let (engine, call) = (exchange.engine.clone(), exchange.call.clone());
         Ok(Self {
-            wanted: Wanted { engine, call, selection, after, events_max },
+            wanted: Wanted {
+                engine,
+                call,
+                selection,
+                after,
+                events_max,
+                leaving: exchange.leaving(),
+            },
             wait,
             prefers_wait: polling::prefers_wait(exchange.headers()),
             served: exchange.served,

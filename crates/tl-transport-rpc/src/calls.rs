@@ -9,9 +9,11 @@ use connectrpc::{
 };
 use futures_util::future::BoxFuture;
 
+use tokio_util::sync::CancellationToken;
+
 use tl_transport::engine::Engine;
 use tl_transport::model::{Call, Form};
-use tl_transport::{Bytes, EngineStamp};
+use tl_transport::{Bytes, EngineStamp, Leaving};
 
 use crate::error::Refusal;
 use crate::{Rpc, events, health};
@@ -66,6 +68,8 @@ pub(crate) struct Context {
     /// Of all its messages.
     pub(crate) form: Form,
     pub(crate) rpc: Rpc,
+    /// Is cancelled once the client is to go on elsewhere.
+    pub(crate) leaving: CancellationToken,
 }
 
 /// A call with the one message it has.
@@ -103,7 +107,10 @@ impl Calls {
             CodecFormat::Json => Form::Json,
             _ => Form::Protobuf,
         };
-        Context { engine: self.engine.clone(), call, form, rpc: self.rpc }
+        let leaving = request.extensions().get::<Leaving>();
+        let leaving =
+            leaving.map_or_else(|| self.engine.draining(), |Leaving(leaving)| leaving.clone());
+        Context { engine: self.engine.clone(), call, form, rpc: self.rpc, leaving }
     }
 
     fn handler(&self, path: &str) -> Option<Handler> {

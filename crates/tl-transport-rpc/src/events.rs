@@ -111,8 +111,8 @@ fn count(published: &mut Published, receipts: &[Result<Receipt, Error>]) {
 async fn read(Asked { context, message }: Asked) -> Result<Vec<u8>, Refusal> {
     let call::Read { selection, after, events_max, wait } =
         call::read_read(context.form, &message)?;
-    let Context { engine, call, form, rpc } = context;
-    let wanted = Wanted { engine, call, selection, after, events_max };
+    let Context { engine, call, form, rpc, leaving } = context;
+    let wanted = Wanted { engine, call, selection, after, events_max, leaving };
     let found = wanted.events().await?;
     let found = match found.is_empty() && !wait.is_zero() {
         true => wanted.wait_behind(found.next, wait.min(rpc.wait_max)).await?,

@@ -29,11 +29,10 @@ async fn check(asked: Asked) -> Result<Vec<u8>, Refusal> {
 
 fn watch(asked: Asked) -> Result<EncodedStream, Refusal> {
     let status = status(&asked)?;
-    let Context { engine, form, .. } = asked.context;
-    let draining = engine.draining().cancelled_owned();
+    let Context { form, leaving, .. } = asked.context;
     let now = status.unwrap_or(ServingStatus::SERVICE_UNKNOWN);
     let told = stream::once(std::future::ready(Ok(message(form, now))));
-    let later = draining.map(move |()| {
+    let later = leaving.cancelled_owned().map(move |()| {
         let not_serving = (now == ServingStatus::SERVING).then_some(ServingStatus::NOT_SERVING);
         stream::iter(not_serving.map(|status| Ok(message(form, status))))
             // A stream that stays would hold the connection.

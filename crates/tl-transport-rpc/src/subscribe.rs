@@ -13,7 +13,7 @@ use tl_transport::engine::{Engine, Subscription};
 use tl_transport::model::{Error, ErrorCode, Form, Position, SharedEvent};
 use tl_transport::protocol::frame::{ServerFrame, SubscriptionId};
 use tl_transport::protocol::subscription::Delivery;
-use tl_transport::session::{SessionOptions, spread};
+use tl_transport::session::{RECONNECT_SOON, SessionOptions, reconnect_after};
 use tl_transport::wire::frame::write_server;
 use tl_transport::wire::outbox::Outbox;
 
@@ -23,13 +23,12 @@ use crate::error::failure;
 /// Delivers until the client cancels.
 pub(crate) fn stream(context: &Context, subscription: Subscription) -> EncodedStream {
     let options = context.rpc.session;
-    let draining = context.engine.draining();
     Box::pin(Deliveries {
         engine: context.engine.clone(),
         subscription,
         form: context.form,
         options,
-        leaving: Box::pin(draining.cancelled_owned()),
+        leaving: Box::pin(context.leaving.clone().cancelled_owned()),
         timer: Box::pin(tokio::time::sleep(options.heartbeat)),
         stage: Stage::Opening,
     })
@@ -128,9 +127,9 @@ impl Deliveries {
 
     /// Tells the client when to come back, and where to go on.
     fn say_goodbye(&mut self) -> Message {
-        let chance = self.engine.environment().random();
-        let reconnect_after = spread(self.options.reconnect_within, chance);
-        let detail = "the server is about to stop; subscribe again, behind the last cursor";
+        let reconnect_after = reconnect_after(&self.engine, self.options.reconnect_within);
+        let reconnect_after = reconnect_after.unwrap_or(RECONNECT_SOON);
+        let detail = "this connection is about to end; subscribe again, behind the last cursor";
         let error = Error::new(ErrorCode::Draining, detail).retry_after(reconnect_after);
         self.stage = Stage::Leaving(error);
         let places = vec![(ONLY, self.subscription.position())];

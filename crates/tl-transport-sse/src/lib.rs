@@ -56,7 +56,8 @@ fn open(exchange: &Exchange, sse: Sse) -> Result<Response, Error> {
     query.finish()?;
     let engine = &exchange.engine;
     let subscription = engine.subscribe(&exchange.call, selection, after, Credit::Unlimited)?;
-    let stream = EventStream::new(engine, subscription, large, sse, exchange.call.deadline);
+    let (deadline, leaving) = (exchange.call.deadline, exchange.leaving());
+    let stream = EventStream::new(engine, subscription, large, sse, deadline, leaving);
     let mut response = detached::stream(stream);
     let headers = [
         (CONTENT_TYPE, HeaderValue::from_static(sse::CONTENT_TYPE)),

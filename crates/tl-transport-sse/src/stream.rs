@@ -10,9 +10,10 @@ use tl_transport::http::detached::Streaming;
 use tl_transport::http::{Framing, status};
 use tl_transport::model::{Epoch, Error, Position, SharedEvent};
 use tl_transport::protocol::subscription::{Delivered, Delivery};
-use tl_transport::session::spread;
+use tl_transport::session::{reconnect_after, spread};
 use tl_transport::wire::outbox::Outbox;
 use tl_transport::wire::sse::{self, Large};
+use tokio_util::sync::CancellationToken;
 
 use crate::Sse;
 
@@ -24,7 +25,7 @@ pub(crate) struct EventStream {
     large: Large,
     sse: Sse,
     deadline: Option<Instant>,
-    draining: Pin<Box<dyn Future<Output = ()> + Send>>,
+    leaving: Pin<Box<dyn Future<Output = ()> + Send>>,
     timer: Pin<Box<tokio::time::Sleep>>,
     out: Outbox,
     has_ended: bool,
@@ -37,6 +38,7 @@ impl EventStream {
         large: Large,
         sse: Sse,
         deadline: Option<Instant>,
+        leaving: CancellationToken,
     ) -> Self {
         let mut stream = Self {
             engine: engine.clone(),
@@ -44,7 +46,7 @@ impl EventStream {
             large,
             sse,
             deadline,
-            draining: Box::pin(engine.draining().cancelled_owned()),
+            leaving: Box::pin(leaving.cancelled_owned()),
             timer: Box::pin(tokio::time::sleep(sse.heartbeat)),
             out: Outbox::new(),
             has_ended: false,
@@ -86,8 +88,8 @@ impl EventStream {
     fn say_goodbye(&mut self, cx: &mut Context<'_>) {
         self.subscription.unfollow();
         self.fill(cx);
-        let chance = self.engine.environment().random();
-        sse::retry(&mut self.out, spread(self.sse.reconnect_within, chance));
+        let retry = reconnect_after(&self.engine, self.sse.reconnect_within);
+        sse::retry(&mut self.out, retry.unwrap_or(RETRY_MIN));
         self.has_ended = true;
     }
 
@@ -133,7 +135,7 @@ impl Streaming for EventStream {
             return Poll::Ready(None);
         }
         self.fill(cx);
-        if !self.has_ended && self.draining.as_mut().poll(cx).is_ready() {
+        if !self.has_ended && self.leaving.as_mut().poll(cx).is_ready() {
             self.say_goodbye(cx);
         }
         if self.out.remaining() == 0 && !self.beat(cx) {

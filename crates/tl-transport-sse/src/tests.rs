@@ -1,8 +1,10 @@
 use std::time::Duration;
 
+use tl_transport::Leaving;
 use tl_transport::http::types::StatusCode;
 use tl_transport::testkit::{Kit, Streamed};
 use tl_transport::wire::sse::{Block, Joiner, Parser};
+use tokio_util::sync::CancellationToken;
 
 use super::*;
 
@@ -160,6 +162,24 @@ async fn a_drain_says_when_to_come_back_and_ends_the_stream() {
     let goodbye = stream.next().await.expect("a last word");
     assert!(goodbye.starts_with("retry: "), "{goodbye}");
     assert_eq!(stream.next().await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_whose_connection_leaves_is_sent_elsewhere_without_a_gap() {
+    let (mut kit, leaving) = (kit(), CancellationToken::new());
+    kit.leaving = Some(Leaving(leaving.clone()));
+    let mut reader = Reader::new(open(&kit, EVENTS, &[]).await);
+    assert_eq!(reader.told().await, "caught-up");
+    kit.publish("orders", "1", "x").await;
+    leaving.cancel();
+    assert_eq!(reader.told().await, "1", "what is there is told before the stream ends");
+    assert!(reader.next().await.is_none());
+    assert_eq!(reader.parser.retry_ms(), Some(1_000), "soon: the others stay");
+    kit.publish("orders", "2", "x").await;
+    kit.leaving = None;
+    let place = reader.parser.last_id().to_owned();
+    let mut resumed = Reader::new(open(&kit, EVENTS, &[("last-event-id", &place)]).await);
+    assert_eq!(resumed.told().await, "2");
 }
 
 #[tokio::test(start_paused = true)]

@@ -11,7 +11,7 @@
 //! | 1001 | the client gave no sign of life |
 //! | 1002, 1007 | a frame broke the protocol, a text was not UTF-8 |
 //! | 1009 | a message was larger than a frame may be |
-//! | 1012 | the server restarts; a `goingAway` frame has said when to come back and where to resume |
+//! | 1012 | to be continued elsewhere; a `goingAway` frame has said when to come back and where to resume |
 
 mod carrier;
 pub mod codec;
@@ -25,6 +25,7 @@ use futures_util::FutureExt;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
 
 use tl_transport::http::types::Method;
 use tl_transport::http::{Exchange, Response, problem_response};
@@ -84,10 +85,10 @@ fn open(mut exchange: Exchange, options: Arc<SessionOptions>) -> Result<Response
     };
     let upgrade = hyper::upgrade::on(&mut exchange.request);
     let (engine, call) = (exchange.engine.clone(), exchange.call.clone());
-    let tasks = exchange.tasks();
+    let (leaving, tasks) = (exchange.leaving(), exchange.tasks());
     exchange.spawn(async move {
         let Ok(upgraded) = upgrade.await else { return };
-        let session = Opened { form, engine, call, options };
+        let session = Opened { form, engine, call, options, leaving };
         // A task of its own: this one, and what hyper has put around the connection, would be held as
         // long as the session.
         match upgraded.downcast::<TokioIo<Replay<TcpStream>>>() {
@@ -107,6 +108,7 @@ struct Opened {
     engine: Engine,
     call: Call,
     options: Arc<SessionOptions>,
+    leaving: CancellationToken,
 }
 
 impl Opened {
@@ -114,9 +116,10 @@ impl Opened {
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let Self { form, engine, call, options } = self;
+        let Self { form, engine, call, options, leaving } = self;
         let socket = WebSocket::new(stream, FRAME_BYTES_MAX);
-        let session = drive(WebSocketCarrier { socket, form }, form, &engine, call, options);
+        let carrier = WebSocketCarrier { socket, form };
+        let session = drive(carrier, form, &engine, call, options, leaving);
         session.then(|ended| async {
             match ended {
                 Ok(carrier) => carrier.socket.finish().await,

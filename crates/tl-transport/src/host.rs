@@ -18,6 +18,7 @@ use axum::extract::RawPathParams;
 use axum::extract::rejection::RawPathParamsRejection;
 use axum::routing::any;
 use futures_util::future::BoxFuture;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
@@ -99,6 +100,11 @@ pub struct Peer {
     /// Whether the connection is encrypted.
     pub is_tls: bool,
 }
+
+/// Is cancelled once a connection is about to end, or the server to stop. The listener puts it into the
+/// extensions of requests whose connection can end before the server does.
+#[derive(Clone, Debug)]
+pub struct Leaving(pub CancellationToken);
 
 /// Collects the routes of all rooms.
 pub struct Host {

@@ -15,6 +15,7 @@ use futures_util::TryFutureExt;
 use futures_util::future::{BoxFuture, Either};
 use futures_util::stream::{FuturesOrdered, Stream};
 use tokio::time::Sleep;
+use tokio_util::sync::CancellationToken;
 
 use tl_engine::{Answer, Engine, Publish, Receipts, Subscription};
 use tl_model::{Call, Error, Form, SharedEvent};
@@ -38,8 +39,8 @@ pub struct SessionOptions {
     pub drain_grace: Duration,
 }
 
-/// Runs a session on a carrier until either side ends it; gives the carrier back then, so that it can be
-/// ended in its own way.
+/// Runs a session on a carrier until either side ends it, or its client is to go on elsewhere; gives the
+/// carrier back then, so that it can be ended in its own way.
 ///
 /// # Errors
 ///
@@ -50,8 +51,9 @@ pub fn drive<C: Carrier>(
     engine: &Engine,
     call: Call,
     options: Arc<SessionOptions>,
+    leaving: CancellationToken,
 ) -> impl Future<Output = Result<C, CarrierError>> + use<C> {
-    let mut driver = Driver::new(form, engine, call, options);
+    let mut driver = Driver::new(form, engine, call, options, leaving);
     let mut carrier = Some(carrier);
     // Not an async block: that would hold what it is made of twice, in every idle session.
     std::future::poll_fn(move |cx| {
@@ -100,7 +102,7 @@ struct Driver {
     subscriptions: Vec<(SubscriptionId, Subscription)>,
     /// Answered in the order of their frames; none while there are none.
     publishes: Option<Box<Publishes>>,
-    drained: BoxFuture<'static, ()>,
+    leaving: BoxFuture<'static, ()>,
     timer: Pin<Box<Sleep>>,
     /// The carrier did not take all there was.
     is_blocked: bool,
@@ -111,7 +113,13 @@ struct Driver {
 }
 
 impl Driver {
-    fn new(form: Form, engine: &Engine, call: Call, options: Arc<SessionOptions>) -> Self {
+    fn new(
+        form: Form,
+        engine: &Engine,
+        call: Call,
+        options: Arc<SessionOptions>,
+        leaving: CancellationToken,
+    ) -> Self {
         let opening = Opening {
             session: engine.environment().new_id(),
             epoch: engine.epoch(),
@@ -126,7 +134,7 @@ impl Driver {
             session: Session::new(now, opening),
             subscriptions: Vec::new(),
             publishes: None,
-            drained: Box::pin(engine.draining().cancelled_owned()),
+            leaving: Box::pin(leaving.cancelled_owned()),
             timer: Box::pin(tokio::time::sleep_until((now + heartbeat).into())),
             is_blocked: false,
             has_finished: false,
@@ -254,10 +262,10 @@ impl Driver {
 
     fn poll_time(&mut self, cx: &mut Context<'_>) -> bool {
         let now = now();
-        if self.drained.as_mut().poll(cx).is_ready() {
-            self.drained = Box::pin(std::future::pending());
-            let chance = self.engine.environment().random();
-            let reconnect_after = spread(self.options.reconnect_within, chance);
+        if self.leaving.as_mut().poll(cx).is_ready() {
+            self.leaving = Box::pin(std::future::pending());
+            let reconnect_after = reconnect_after(&self.engine, self.options.reconnect_within);
+            let reconnect_after = reconnect_after.unwrap_or(RECONNECT_SOON);
             self.note_places();
             self.session.handle_drain(now, reconnect_after, self.options.drain_grace);
             return true;
@@ -387,12 +395,21 @@ fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
+/// When a client that has to leave is to come back: by chance within this time if the server stops, which
+/// sends everybody away at once; `None` if only its connection ends.
+pub fn reconnect_after(engine: &Engine, within: Duration) -> Option<Duration> {
+    let is_for_all = engine.draining().is_cancelled();
+    is_for_all.then(|| spread(within, engine.environment().random()))
+}
+
 /// A moment within a time, by chance.
 pub fn spread(within: Duration, chance: u64) -> Duration {
     let share = chance as f64 / u64::MAX as f64;
     within.mul_f64(share)
 }
 
+/// As good as at once. A zero would be left out of the frame.
+pub const RECONNECT_SOON: Duration = Duration::from_millis(100);
 /// How long the last frames may take to leave.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 

@@ -15,7 +15,7 @@ use tl_store::{LogStore, MemoryStore};
 
 use crate::http::unpack::unpack;
 use crate::http::{Coding, Response, Room, pack};
-use crate::{Host, HttpService, Origins, Transport};
+use crate::{Host, HttpService, Leaving, Origins, Transport};
 
 /// An engine with rooms.
 pub struct Kit {
@@ -23,6 +23,8 @@ pub struct Kit {
     pub engine: Engine,
     /// The store below it.
     pub store: Arc<dyn LogStore>,
+    /// For requests on a connection that can end before the server does.
+    pub leaving: Option<Leaving>,
     service: HttpService,
 }
 
@@ -62,7 +64,7 @@ impl Kit {
         for transport in transports {
             transport.mount(&mut host);
         }
-        Self { engine, store, service: host.into_service() }
+        Self { engine, store, leaving: None, service: host.into_service() }
     }
 
     /// Sends a request and reads the whole answer.
@@ -126,6 +128,9 @@ impl Kit {
         }
         for (name, value) in headers {
             request = request.header(*name, *value);
+        }
+        if let Some(leaving) = &self.leaving {
+            request = request.extension(leaving.clone());
         }
         self.service.clone().answer(request.body(body).expect("a request")).await
     }

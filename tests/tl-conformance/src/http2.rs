@@ -179,6 +179,15 @@ pub fn http2_frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> BytesMut
     frame
 }
 
+/// The headers of a GET that asks for an event stream.
+pub fn stream_header_block(path: &str) -> Vec<u8> {
+    let mut block = header_block(path);
+    // accept, which does not go into the table either.
+    block.extend_from_slice(&[0x0f, 4, 17]);
+    block.extend_from_slice(b"text/event-stream");
+    block
+}
+
 /// The headers of a GET of a short path, compressed (RFC 7541).
 pub fn header_block(path: &str) -> Vec<u8> {
     // :method GET, :scheme http, :authority x, :path as given; none goes into the table.

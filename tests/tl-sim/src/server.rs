@@ -70,7 +70,8 @@ impl Server {
         let session = tokio::spawn(async move {
             let _watch = watch;
             // Whether the link broke or the session ended is all the same to a server.
-            drop(drive(carrier, form, &engine, Call::default(), Arc::new(SESSIONS)).await);
+            let (options, leaving) = (Arc::new(SESSIONS), engine.draining());
+            drop(drive(carrier, form, &engine, Call::default(), options, leaving).await);
         });
         self.sessions.push(session.abort_handle());
         (client, form)

@@ -27,6 +27,8 @@ fn settings_are_read_as_people_write_them() {
 
         [connections]
         heartbeat = "20s"
+        age_max = "30min"
+        streams_max = 10
 
         [[rules]]
         pattern = "chat.>"
@@ -42,6 +44,8 @@ fn settings_are_read_as_people_write_them() {
     let config = config.expect("legal");
     assert_eq!(config.store.segment_bytes, ByteCount(16 * 1024 * 1024));
     assert_eq!(config.connections.heartbeat.0, Duration::from_secs(20));
+    assert_eq!(config.connections.age_max, Some(HumanDuration(Duration::from_secs(1_800))));
+    assert_eq!(config.connections.streams_max, 10);
     let channel = tl_model::Channel::parse("chat.a.typing").expect("channel");
     let rules = config.rules().of(&channel);
     assert_eq!(rules.durability, tl_model::Durability::None);
@@ -75,6 +79,8 @@ fn mistakes_are_told_with_their_place() {
     assert!(error("[store]\ndirectry = \"x\"").contains("directry"));
     assert!(error("[connections]\nheartbeat = \"soon\"").contains("is not a time"));
     assert!(error("[connections]\nheartbeat = \"1ms\"").contains("at least 1s"));
+    assert!(error("[connections]\nage_max = \"0s\"").contains("leave it out"));
+    assert!(error("[connections]\nstreams_max = 0").contains("at least 1"));
     assert!(error("[store]\nsegment_bytes = \"lots\"").contains("64MiB"));
     assert!(error("[store]\nsegment_bytes = 1").contains("at least"));
     assert!(error("[store]\nsegment_bytes = \"5GiB\"").contains("at most"));

@@ -4,6 +4,7 @@ use ::http::HeaderMap;
 use ::http::header::CONTENT_TYPE;
 use axum::body::Body;
 use bytes::Bytes;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use tl_engine::Engine;
@@ -12,6 +13,7 @@ use tl_model::{Call, Channel, Error, ErrorCode};
 
 use super::body::{Room, Taken, read_body};
 use super::{Coding, Query, Request, Served};
+use crate::Leaving;
 
 /// A request with all that its handler needs.
 pub struct Exchange {
@@ -55,6 +57,13 @@ impl Exchange {
     /// Where to start more that outlives the request.
     pub fn tasks(&self) -> TaskTracker {
         self.tasks.clone()
+    }
+
+    /// Is cancelled once clients are to go on elsewhere, because the server is about to stop, or the
+    /// connection to end. Whatever answers for long tells its client then, and ends.
+    pub fn leaving(&self) -> CancellationToken {
+        let of_connection = self.request.extensions().get::<Leaving>();
+        of_connection.map_or_else(|| self.engine.draining(), |Leaving(token)| token.clone())
     }
 
     /// A varying segment of the path.

@@ -9,6 +9,7 @@ use tl_model::limits::{PAGE_BYTES_MAX, PAGE_EVENTS_MAX};
 use tl_model::{After, Call, Error, Gap, LoggedEvent, Offset, Position, Selection, SharedEvent};
 use tl_protocol::subscription::{Credit, Delivery};
 use tl_wire::page::Page;
+use tokio_util::sync::CancellationToken;
 
 /// A page that a client wants.
 #[derive(Clone)]
@@ -23,6 +24,8 @@ pub struct Wanted {
     pub after: After,
     /// Events in it, at most.
     pub events_max: usize,
+    /// Ends a wait: the client is to go on elsewhere.
+    pub leaving: CancellationToken,
 }
 
 /// What it gets.
@@ -45,7 +48,7 @@ impl Wanted {
     ///
     /// `cursor_epoch`, `cursor_ahead`, `store_failed`.
     pub async fn events(&self) -> Result<Found, Error> {
-        let Self { engine, call, selection, after, events_max } = self;
+        let Self { engine, call, selection, after, events_max, .. } = self;
         let (selection, after, events_max) = (selection.clone(), *after, *events_max);
         let request = ReadRequest { selection, after, events_max };
         let page = engine.read(call, request).await?;
@@ -100,7 +103,7 @@ impl Wanted {
         Ok(found)
     }
 
-    /// Waits until something comes behind a place, the time is up, or the server is about to stop.
+    /// Waits until something comes behind a place, the time is up, or the client is to go on elsewhere.
     ///
     /// # Errors
     ///
@@ -110,7 +113,6 @@ impl Wanted {
         let (selection, after) = (selection.clone(), After::Position(place));
         let subscription = engine.subscribe(call, selection, after, Credit::Unlimited)?;
         let mut subscription = subscription.at_most(*events_max);
-        let draining = engine.draining();
         let until = tokio::time::Instant::now().into_std() + wait;
         let until = call.deadline.map_or(until, |deadline| until.min(deadline));
         let mut found = Found { gap: None, events: Vec::new(), next: place, caught_up: true };
@@ -118,17 +120,16 @@ impl Wanted {
             let delivery = tokio::select! {
                 delivery = subscription.next() => delivery?,
                 () = tokio::time::sleep_until(until.into()) => break,
-                () = draining.cancelled() => break,
+                () = self.leaving.cancelled() => break,
             };
             match delivery {
                 Delivery::CaughtUp { .. } => {}
                 Delivery::Gap(gap) => {
                     found.gap = Some(gap);
-                    found.next = Position { offset: gap.through, ..place };
+                    found.next.offset = gap.through;
                 }
                 Delivery::Events(events) => {
-                    let offset = events.last().map_or(place.offset, |event| event.offset);
-                    found.next = Position { offset, ..place };
+                    found.next.offset = events.last().map_or(found.next.offset, |it| it.offset);
                     found.events = events.into_iter().map(|it| (it.offset, it.event)).collect();
                     break;
                 }

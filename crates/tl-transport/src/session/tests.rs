@@ -106,6 +106,7 @@ struct Test {
     engine: Engine,
     driver: Driver,
     carrier: TestCarrier,
+    leaving: CancellationToken,
 }
 
 impl Test {
@@ -114,9 +115,10 @@ impl Test {
         let store = MemoryStore::new(Epoch::from_random(1 << 40));
         let environment = Arc::new(SystemEnvironment);
         let engine = Engine::start(Arc::new(store), environment, Options::default());
-        let driver = Driver::new(Form::Json, &engine, Call::default(), Arc::new(OPTIONS));
+        let (options, leaving) = (Arc::new(OPTIONS), engine.draining().child_token());
+        let driver = Driver::new(Form::Json, &engine, Call::default(), options, leaving.clone());
         let carrier = TestCarrier { window: usize::MAX, ..TestCarrier::default() };
-        let mut test = Self { engine, driver, carrier };
+        let mut test = Self { engine, driver, carrier, leaving };
         assert!(test.turn().await.starts_with("{\"welcome\":{\"session\":\""));
         test
     }
@@ -317,6 +319,19 @@ async fn a_drain_says_goodbye_with_the_places() {
     ended.now_or_never().expect("it ends at once").expect("in order");
     let told = &test.carrier.sent;
     assert!(told.contains("{\"goingAway\":{\"reconnectAfterMs\":"), "{told}");
+    assert!(told.contains("\"places\":[{\"subscription\":1,\"cursor\":\""), "{told}");
+    assert!(told.ends_with("GoingAway\n"), "{told}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_whose_connection_leaves_is_sent_elsewhere_soon() {
+    let mut test = Test::open().await;
+    test.say(SUBSCRIBE).turn().await;
+    test.leaving.cancel();
+    let ended = std::future::poll_fn(|cx| test.driver.poll(&mut test.carrier, cx));
+    ended.now_or_never().expect("it ends at once").expect("in order");
+    let told = &test.carrier.sent;
+    assert!(told.contains("{\"goingAway\":{\"reconnectAfterMs\":100,"), "{told}");
     assert!(told.contains("\"places\":[{\"subscription\":1,\"cursor\":\""), "{told}");
     assert!(told.ends_with("GoingAway\n"), "{told}");
 }

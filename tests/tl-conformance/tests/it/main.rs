@@ -11,6 +11,7 @@ mod foreign;
 mod hostile;
 mod listener;
 mod matrix;
+mod moving;
 mod nginx;
 mod once;
 mod openapi;

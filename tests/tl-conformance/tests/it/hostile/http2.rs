@@ -5,9 +5,10 @@ use http::Request;
 use tl_conformance::http2::{
     CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, Http2Client, PING, PREFACE,
     PRIORITY, RST_STREAM, RawHttp2, SETTINGS, WINDOW_UPDATE, header_block, http2_frame,
+    stream_header_block,
 };
-use tl_conformance::{RawSocket, RunningServer, Vitals};
-use tl_model::limits::HTTP2_STREAMS_MAX;
+use tl_conformance::{RawSocket, RunningServer, ServerOptions, Vitals};
+use tl_model::limits::{HTTP2_SEND_BYTES_MAX, HTTP2_STREAMS_MAX};
 use tokio::net::TcpStream;
 
 use super::{GROWTH_KIB_MAX, server};
@@ -189,6 +190,68 @@ async fn one_stream_too_many_is_refused_alone() {
     vitals.are_good(GROWTH_KIB_MAX).await;
 }
 
+/// RFC 9113 §6.7.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ping_is_answered_with_what_it_said() {
+    let server = server();
+    let mut connection = RawHttp2::open(server.port()).await;
+    connection.socket.send(http2_frame(PING, 0, 0, b"12345678")).await;
+    let pong = loop {
+        let frame = connection.next().await.expect("the connection goes on");
+        if frame.kind == PING && frame.payload == b"12345678"[..] {
+            break frame;
+        }
+    };
+    assert_eq!((pong.flags, pong.stream), (ACK, 0));
+}
+
+/// A client says that it takes everything, on as many streams as it may have, and then takes nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn streams_of_http2_that_nobody_reads_hold_little() {
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let data = Some(home.path().join("data"));
+    let options = ServerOptions { data, ..ServerOptions::default() };
+    publish_much(RunningServer::start(&options)).await;
+    // A new start has nothing in memory that streams could share.
+    let server = RunningServer::start(&options);
+    let vitals = Vitals::watch(&server).await;
+    let mut connection = RawHttp2::open(server.port()).await;
+    let window = [&[0, 4][..], &WINDOW_MAX.to_be_bytes()].concat();
+    let mut sent = http2_frame(SETTINGS, 0, 0, &window);
+    sent.extend(http2_frame(WINDOW_UPDATE, 0, 0, &(WINDOW_MAX - 0xffff).to_be_bytes()));
+    let get = stream_header_block("/v1/channels/much/events");
+    for number in 0..HTTP2_STREAMS_MAX {
+        sent.extend(http2_frame(HEADERS, END_HEADERS | END_STREAM, number * 2 + 1, &get));
+    }
+    connection.socket.push(&sent).await;
+    grown_up(&server, &vitals).await;
+    vitals.are_good(UNREAD_GROWTH_KIB_MAX).await;
+}
+
+/// Asks for this and that until the server grows no more.
+async fn grown_up(server: &RunningServer, vitals: &Vitals<'_>) {
+    loop {
+        let before_kib = vitals.growth_kib();
+        for _ in 0..50 {
+            publish_to(server, "others").await;
+        }
+        if vitals.growth_kib() <= before_kib + 512 {
+            return;
+        }
+    }
+}
+
+async fn publish_much(server: RunningServer) {
+    let client = server.client();
+    let data = Some(vec![b'x'; 16 * 1024].into());
+    let data_content_type = Some("text/plain".to_owned());
+    let draft = tl_client::Draft { data, data_content_type, ..Default::default() };
+    for _ in 0..256 {
+        client.publish("much", &draft).await.expect("a receipt");
+    }
+    server.stop();
+}
+
 async fn publish_to(server: &RunningServer, channel: &str) {
     server.client().publish(channel, &Default::default()).await.expect("a receipt");
 }
@@ -196,3 +259,10 @@ async fn publish_to(server: &RunningServer, channel: &str) {
 const FLOOD: u32 = 10_000;
 /// RFC 9113 §7.
 const REFUSED_STREAM: u32 = 7;
+/// What a frame answers.
+const ACK: u8 = 0x1;
+/// RFC 9113 §6.9.1.
+const WINDOW_MAX: u32 = 0x7fff_ffff;
+/// For each stream what may wait to be sent, a piece more that is ready, and what was read for it.
+const UNREAD_GROWTH_KIB_MAX: u64 =
+    HTTP2_STREAMS_MAX as u64 * 4 * HTTP2_SEND_BYTES_MAX as u64 / 1024;
