@@ -75,7 +75,7 @@ pub(crate) struct Bench {
     /// How to publish.
     #[arg(long, value_name = "TRANSPORT", value_enum, default_value_t = PublishOver::Http)]
     publish_over: PublishOver,
-    /// How to read: poll, long-poll, sse, websocket, websocket-protobuf.
+    /// How to read: poll, long-poll, sse, websocket, websocket-protobuf, grpc, grpc-web, connect.
     #[arg(long, value_name = "TRANSPORT", default_value = "websocket", value_parser = parse_transport)]
     subscribe_over: TransportKind,
     /// The channel to publish to; without it, one of its own.

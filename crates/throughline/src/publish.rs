@@ -3,7 +3,9 @@ use std::path::PathBuf;
 use clap::Args;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
-use tl_client::{ChangeOptions, Client, Condition, Draft, PublishOptions, Receipt};
+use tl_client::{
+    ChangeOptions, Client, ClientError, Condition, Draft, Protocol, PublishOptions, Receipt,
+};
 use tl_model::limits::BATCH_EVENTS_MAX;
 
 use crate::write::{self, WriteArgs};
@@ -21,7 +23,8 @@ use crate::{CliError, ServerArgs, output};
   tail -f access.log | throughline publish logs.web
   throughline publish chat.lobby.typing --ephemeral '\"ada\"'
   throughline publish payments '{\"amount\": 5}' --idempotency-key payment-17
-  throughline publish orders.eu '{\"total\": 3}' --if-match 1qj994h4cwd9p11")]
+  throughline publish orders.eu '{\"total\": 3}' --if-match 1qj994h4cwd9p11
+  throughline publish orders.eu '{\"total\": 4}' --transport grpc")]
 pub(crate) struct Publish {
     /// The channel, such as orders.eu.
     channel: String,
@@ -54,6 +57,9 @@ pub(crate) struct Publish {
     /// Publish only if the channel has no event yet, or a deleted document.
     #[arg(long, conflicts_with = "if_match")]
     if_absent: bool,
+    /// How to publish: http, grpc, grpc-web, connect.
+    #[arg(short, long, default_value = "http", value_parser = parse_protocol)]
+    transport: Protocol,
     #[command(flatten)]
     write: WriteArgs,
     #[command(flatten)]
@@ -62,7 +68,7 @@ pub(crate) struct Publish {
 
 impl Publish {
     pub(crate) async fn run(self) -> Result<(), CliError> {
-        let client = self.server.client()?;
+        let client = self.server.client()?.over(self.transport);
         if self.data.is_empty() && self.file.is_empty() {
             return match self.options() {
                 PublishOptions { condition: Condition::Any, idempotency_key: None, .. } => {
@@ -141,6 +147,10 @@ impl Publish {
             ..Draft::default()
         }
     }
+}
+
+fn parse_protocol(text: &str) -> Result<Protocol, String> {
+    text.parse().map_err(|error: ClientError| error.to_string())
 }
 
 fn one_request() -> CliError {

@@ -16,6 +16,7 @@ use crate::{CliError, ServerArgs, output};
   throughline subscribe orders.eu
   throughline subscribe 'orders.>' chat.lobby --after latest
   throughline subscribe orders.eu --transport sse --after 1014d2pf2dby63c1s
+  throughline subscribe orders.eu --transport grpc
   throughline subscribe orders.eu --output data --count 10")]
 pub(crate) struct Subscribe {
     /// Channels and patterns: orders.eu, orders.* (one token), 'orders.>' (all that follows).
@@ -24,7 +25,7 @@ pub(crate) struct Subscribe {
     /// Begin behind this cursor; or `earliest`, or `latest`.
     #[arg(long, default_value = "earliest")]
     after: After,
-    /// How to read: poll, long-poll, sse, websocket, websocket-protobuf.
+    /// How to read: poll, long-poll, sse, websocket, websocket-protobuf, grpc, grpc-web, connect.
     #[arg(short, long, default_value = "websocket", value_parser = parse_transport)]
     transport: TransportKind,
     /// What to print of each event.

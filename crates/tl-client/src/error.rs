@@ -40,12 +40,7 @@ impl ClientError {
 
 impl From<reqwest::Error> for ClientError {
     fn from(error: reqwest::Error) -> Self {
-        // The innermost reason is the one that says something.
-        let mut reason: &dyn std::error::Error = &error;
-        while let Some(source) = reason.source() {
-            reason = source;
-        }
-        Self::Connection(reason.to_string())
+        Self::Connection(innermost(&error))
     }
 }
 
@@ -53,4 +48,13 @@ impl From<tokio_tungstenite::tungstenite::Error> for ClientError {
     fn from(error: tokio_tungstenite::tungstenite::Error) -> Self {
         Self::Connection(error.to_string())
     }
+}
+
+/// The innermost reason, which is the one that says something.
+pub(crate) fn innermost(error: &dyn std::error::Error) -> String {
+    let mut reason = error;
+    while let Some(source) = reason.source() {
+        reason = source;
+    }
+    reason.to_string()
 }

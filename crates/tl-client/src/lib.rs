@@ -31,6 +31,8 @@
 mod backoff;
 mod client;
 mod error;
+mod protocol;
+mod rpc;
 mod schemas;
 mod session;
 mod state;
@@ -41,6 +43,7 @@ mod write;
 
 pub use client::{Client, ClientBuilder, Page, PublishOptions};
 pub use error::ClientError;
+pub use protocol::Protocol;
 pub use schemas::{NewSchema, PutSchema};
 pub use session::Session;
 pub use subscription::{Subscribe, Subscription, Update};

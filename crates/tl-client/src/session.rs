@@ -93,7 +93,8 @@ impl Session {
     }
 }
 
-fn conditions(channel: &str, condition: Condition) -> Vec<contract::Condition> {
+/// A condition as requests carry it.
+pub(crate) fn conditions(channel: &str, condition: Condition) -> Vec<contract::Condition> {
     let last = match condition {
         Condition::Any => return Vec::new(),
         Condition::Absent => String::new(),

@@ -1,5 +1,7 @@
 //! How a subscription reads: one file for each transport.
 
+mod call;
+mod frame;
 mod polling;
 mod sse;
 mod websocket;
@@ -7,6 +9,7 @@ mod websocket;
 use std::str::FromStr;
 use std::time::Duration;
 
+use connectrpc::Protocol;
 use futures_util::future::BoxFuture;
 
 use tl_model::{After, Form, Position};
@@ -29,12 +32,26 @@ pub enum TransportKind {
     WebSocket,
     /// A WebSocket session with frames in protobuf.
     WebSocketProtobuf,
+    /// A gRPC call, over HTTP/2.
+    Grpc,
+    /// A gRPC-Web call, over HTTP/1.1 or HTTP/2.
+    GrpcWeb,
+    /// A call of the Connect protocol, over HTTP/1.1 or HTTP/2.
+    Connect,
 }
 
 impl TransportKind {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::Poll, Self::LongPoll, Self::Sse, Self::WebSocket, Self::WebSocketProtobuf];
+    pub const ALL: [Self; 8] = [
+        Self::Poll,
+        Self::LongPoll,
+        Self::Sse,
+        Self::WebSocket,
+        Self::WebSocketProtobuf,
+        Self::Grpc,
+        Self::GrpcWeb,
+        Self::Connect,
+    ];
 
     /// Its name on the command line.
     pub const fn as_str(self) -> &'static str {
@@ -44,6 +61,9 @@ impl TransportKind {
             Self::Sse => "sse",
             Self::WebSocket => "websocket",
             Self::WebSocketProtobuf => "websocket-protobuf",
+            Self::Grpc => "grpc",
+            Self::GrpcWeb => "grpc-web",
+            Self::Connect => "connect",
         }
     }
 }
@@ -98,7 +118,11 @@ pub(crate) async fn open(
     after: After,
 ) -> Result<Box<dyn Source>, Ended> {
     let (client, channels) = (client.clone(), subscribe.channels.clone());
+    let call = |protocol| call::Call::open(&client, channels.clone(), after, protocol);
     Ok(match subscribe.transport {
+        TransportKind::Grpc => Box::new(call(Protocol::Grpc).await?),
+        TransportKind::GrpcWeb => Box::new(call(Protocol::GrpcWeb).await?),
+        TransportKind::Connect => Box::new(call(Protocol::Connect).await?),
         TransportKind::Poll => Box::new(polling::Polling::new(client, channels, after, None)),
         TransportKind::LongPoll => {
             Box::new(polling::Polling::new(client, channels, after, Some(LONG_POLL_WAIT)))

@@ -17,8 +17,8 @@ pub enum Condition {
     /// Nothing.
     #[default]
     Any,
-    /// It has no document: there was no event yet, or the last one deleted it. Over a session, only
-    /// that there was no event yet.
+    /// It has no document: there was no event yet, or the last one deleted it. Over sessions and
+    /// calls, only that there was no event yet.
     Absent,
     /// Its last event is the one at this place.
     Last(Position),

@@ -13,8 +13,11 @@ use tl_transport::wire::call::{Detail, details};
 pub(crate) struct Refusal(ConnectError);
 
 impl Refusal {
-    /// The same with one more detail.
+    /// The same with one more detail, if that is not more than clients take.
     pub(crate) fn with(self, detail: Detail) -> Self {
+        if detail.value.len() > DETAIL_BYTES_MAX {
+            return self;
+        }
         Self(self.0.with_detail(encoded(&detail)))
     }
 }
@@ -39,8 +42,17 @@ impl From<Refusal> for ConnectError {
 
 /// An error with its status and details.
 pub(crate) fn failure(error: &Error) -> ConnectError {
-    let failure = ConnectError::new(code(error.code), error.detail.clone());
+    let error = &Error { detail: shortened(&error.detail).into(), ..error.clone() };
+    let failure = ConnectError::new(code(error.code), error.detail.as_ref());
     details(error).iter().fold(failure, |failure, detail| failure.with_detail(encoded(detail)))
+}
+
+/// What clients take of a text that may repeat all that they have sent.
+fn shortened(text: &str) -> String {
+    match text.get(..text.floor_char_boundary(TEXT_BYTES_MAX)) {
+        Some(short) if short.len() < text.len() => format!("{short}…"),
+        _ => text.to_owned(),
+    }
 }
 
 fn encoded(detail: &Detail) -> ErrorDetail {
@@ -94,9 +106,26 @@ pub(crate) const fn code(code: ErrorCode) -> Code {
     }
 }
 
+/// gRPC tells a failure in headers, of which clients take 8 KiB as a rule: a text three times, twice of
+/// them in base64, and the details.
+const TEXT_BYTES_MAX: usize = 1_024;
+const DETAIL_BYTES_MAX: usize = 2 * 1_024;
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_failure_is_no_longer_than_what_clients_take() {
+        let detail = Detail { name: "throughline.v1.PublishResponse", value: vec![0; 100_000] };
+        for text in ["a".repeat(100_000), "€".repeat(100_000)] {
+            let error = Error::new(ErrorCode::Overloaded, text);
+            let failure = ConnectError::from(Refusal::from(error).with(detail.clone()));
+            let values = failure.details.iter().filter_map(|detail| detail.value.as_ref());
+            let bytes: usize = values.map(String::len).sum();
+            assert!(failure.message.is_some_and(|text| text.len() < 1_100) && bytes < 2_000);
+        }
+    }
 
     #[test]
     fn what_passes_by_itself_has_a_status_that_says_so() {

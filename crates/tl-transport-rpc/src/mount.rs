@@ -129,9 +129,8 @@ fn respond(response: tl_transport::http::types::Response<ConnectRpcBody>) -> Res
 /// Of a call that is refused at once the library tells the status twice: in the headers without its
 /// details, and then in the trailers. Clients that look at the headers look no further.
 fn leave_status_to_trailers(headers: &mut HeaderMap) {
-    for name in ["grpc-status", "grpc-message"] {
-        headers.remove(name);
-    }
+    headers.remove(STATUS);
+    headers.remove(MESSAGE);
 }
 
 /// gRPC says how a call has ended in trailers, which clients of HTTP/1.1 do not read.
@@ -154,4 +153,6 @@ fn is_grpc(headers: &HeaderMap) -> bool {
 
 /// A message, and what stands around it.
 const BODY_BYTES_MAX: usize = FRAME_BYTES_MAX + 1_024;
+const STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 const UNBUFFERED: HeaderName = HeaderName::from_static("x-accel-buffering");

@@ -7,7 +7,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use tl_client::{Client, ClientError, Draft, PublishOptions, Receipt, Session};
+use tl_client::{Client, ClientError, Draft, Protocol, PublishOptions, Receipt, Session};
 use tl_model::{Error, ErrorCode, Form};
 
 use super::latencies::Latencies;
@@ -23,6 +23,12 @@ pub(super) enum PublishOver {
     Websocket,
     /// A WebSocket session with frames in protobuf.
     WebsocketProtobuf,
+    /// A gRPC call for each event.
+    Grpc,
+    /// A gRPC-Web call for each event.
+    GrpcWeb,
+    /// A call of the Connect protocol for each event.
+    Connect,
 }
 
 /// Publishes one share of the events over connections of its own.
@@ -60,6 +66,7 @@ pub(super) struct Published {
 }
 
 enum Way {
+    Calls(Client),
     Http(Client),
     Session(Session),
 }
@@ -77,6 +84,9 @@ impl PublishOver {
             Self::Http => "http",
             Self::Websocket => "websocket",
             Self::WebsocketProtobuf => "websocket-protobuf",
+            Self::Grpc => "grpc",
+            Self::GrpcWeb => "grpc-web",
+            Self::Connect => "connect",
         }
     }
 }
@@ -89,12 +99,17 @@ impl Publisher {
         over: PublishOver,
         run: Arc<Run>,
     ) -> Result<Self, ClientError> {
+        let connected = async |protocol| {
+            let client = client.apart()?.over(protocol);
+            client.page(&[run.channel().to_owned()], "latest", None, None).await?;
+            Ok::<_, ClientError>(client)
+        };
         let way = match over {
-            PublishOver::Http => {
-                let client = client.apart()?;
-                client.page(&[run.channel().to_owned()], "latest", None, None).await?;
-                Way::Http(client)
-            }
+            PublishOver::Http => Way::Http(connected(Protocol::Http).await?),
+            // It has a connection of its own, which the first event makes.
+            PublishOver::Grpc => Way::Calls(connected(Protocol::Grpc).await?),
+            PublishOver::GrpcWeb => Way::Calls(connected(Protocol::GrpcWeb).await?),
+            PublishOver::Connect => Way::Calls(connected(Protocol::Connect).await?),
             PublishOver::Websocket => Way::Session(client.session(Form::Json).await?),
             PublishOver::WebsocketProtobuf => Way::Session(client.session(Form::Protobuf).await?),
         };
@@ -132,12 +147,17 @@ impl Publisher {
         let mark = Mark::Event { publisher: self.publisher, number, sent_us };
         let data = self.run.data(mark, task.size);
         let (channel, id) = (self.run.channel(), self.run.event_id(self.publisher, number));
+        let draft = |id, data| Draft {
+            id: Some(id),
+            data_content_type: Some(JSON.to_owned()),
+            data: Some(data),
+            ..Draft::default()
+        };
         let answer = match &self.way {
+            Way::Calls(client) => client.publish(channel, &draft(id, data)).await,
             Way::Http(client) => client.publish_raw(channel, &id, JSON, data).await,
             Way::Session(session) => {
-                let data_content_type = Some(JSON.to_owned());
-                let (id, data) = (Some(id), Some(data));
-                let event = Draft { id, data_content_type, data, ..Draft::default() };
+                let event = draft(id, data);
                 let receipts = session.publish(channel, vec![event], PublishOptions::default());
                 receipts.await.and_then(only_one)
             }

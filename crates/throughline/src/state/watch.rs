@@ -24,7 +24,7 @@ pub(super) struct Watch {
     /// Print only what changes behind this cursor; or `latest`.
     #[arg(long)]
     after: Option<After>,
-    /// How to read: poll, long-poll, sse, websocket, websocket-protobuf.
+    /// How to read: poll, long-poll, sse, websocket, websocket-protobuf, grpc, grpc-web, connect.
     #[arg(short, long, default_value = "websocket", value_parser = parse_transport)]
     transport: TransportKind,
     /// What to print of each document.

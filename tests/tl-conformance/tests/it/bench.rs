@@ -9,8 +9,14 @@ use tl_conformance::{RunningServer, ServerOptions, cargo_built, free_port};
 /// Events of a run over each transport.
 const EVENTS: u64 = 300;
 /// Ways to publish, with the number of publishers and the events each has under way.
-const WAYS: [(&str, &str, &str); 3] =
-    [("http", "3", "4"), ("websocket", "2", "32"), ("websocket-protobuf", "1", "1")];
+const WAYS: [(&str, &str, &str); 6] = [
+    ("http", "3", "4"),
+    ("websocket", "2", "32"),
+    ("websocket-protobuf", "1", "1"),
+    ("grpc", "2", "8"),
+    ("grpc-web", "2", "4"),
+    ("connect", "3", "1"),
+];
 
 #[test]
 fn a_bench_counts_exactly_what_is_published_and_delivered() {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tl_client::{Client, Draft, PublishOptions, Session, TransportKind};
+use tl_client::{Client, Draft, Protocol, PublishOptions, Session, TransportKind};
 use tl_conformance::{
     Receipt, RunningServer, ServerOptions, check_order, lost, read_on, say, seed,
 };
@@ -121,7 +121,10 @@ async fn publish(
     let id = Some(id.to_owned());
     let draft = Draft { id, data, data_content_type: content_type, ..Draft::default() };
     let receipt = match publisher % 2 {
-        0 => client.publish(&channel, &draft).await.ok()?,
+        0 => {
+            let protocol = Protocol::ALL[publisher / 2 % Protocol::ALL.len()];
+            client.over(protocol).publish(&channel, &draft).await.ok()?
+        }
         _ => {
             let options = PublishOptions::default();
             session.publish(&channel, vec![draft], options).await.ok()?.pop()?

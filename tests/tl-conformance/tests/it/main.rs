@@ -3,6 +3,7 @@
 mod bench;
 mod browser;
 mod caching;
+mod calls;
 mod content;
 mod crash;
 mod detached;

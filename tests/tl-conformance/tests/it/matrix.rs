@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use tl_client::{Client, Draft, PublishOptions, Subscribe, TransportKind};
+use tl_client::{Client, Draft, Protocol, PublishOptions, Subscribe, TransportKind};
 use tl_conformance::{RunningServer, ServerOptions, seed};
 use tl_model::{After, Form, Position};
 
-/// For every ordered pair of transports: concurrent publishers over HTTP and WebSocket, a reader that
-/// leaves the first transport at a random event and goes on with the second.
+/// For every ordered pair of transports: concurrent publishers over everything one can publish over, a
+/// reader that leaves the first transport at a random event and goes on with the second.
 #[tokio::test]
 async fn a_reader_can_leave_any_transport_and_go_on_with_any_other() {
     let seed = seed("matrix");
@@ -37,7 +37,7 @@ async fn one_pair(
     assert_eq!(found, published, "{pair:?} after {leave_after} events");
 }
 
-/// Three publishers at once; returns the ids of all events in the order of their receipts' cursors.
+/// A publisher over a session and one over each protocol, all at once; returns the ids of all events in the order of their receipts' cursors.
 async fn publish(
     client: &Client,
     channel: &str,
@@ -57,9 +57,11 @@ async fn publish(
                     (number..number + count).map(|n| draft(publisher, n, &mut random)).collect();
                 number += count;
                 let options = PublishOptions::default();
-                let answered = match publisher % 2 {
-                    0 => client.publish_batch(&channel, &drafts, options).await,
-                    _ => session.publish(&channel, drafts, options).await,
+                let answered = match Protocol::ALL.get(publisher) {
+                    Some(protocol) => {
+                        client.over(*protocol).publish_batch(&channel, &drafts, options).await
+                    }
+                    None => session.publish(&channel, drafts, options).await,
                 };
                 for receipt in answered.expect("receipts") {
                     receipts.push((receipt.cursor.parse().expect("a cursor"), receipt.id));
@@ -111,5 +113,5 @@ async fn read(
     found
 }
 
-const PUBLISHERS: usize = 3;
+const PUBLISHERS: usize = Protocol::ALL.len() + 1;
 const EVENTS: usize = 120;

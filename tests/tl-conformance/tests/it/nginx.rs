@@ -29,8 +29,8 @@ impl Proxied {
     }
 
     /// A stream that is live, and ends with its connection.
-    async fn stream(&self) -> Subscription {
-        let subscribe = Subscribe::to([CHANNEL]).over(TransportKind::Sse).without_reconnect();
+    async fn stream(&self, transport: TransportKind) -> Subscription {
+        let subscribe = Subscribe::to([CHANNEL]).over(transport).without_reconnect();
         let mut stream = self.client.subscribe(subscribe);
         let first = in_time(stream.next()).await;
         assert!(matches!(first, Some(Ok(Update::CaughtUp(_)))), "{first:?}");
@@ -45,23 +45,35 @@ impl Proxied {
 
 #[tokio::test]
 async fn nginx_passes_every_event_on_at_once() {
-    let proxied = Proxied::start();
-    let mut stream = proxied.stream().await;
-    for number in 0..20 {
-        let id = number.to_string();
-        proxied.publish(&id).await;
-        assert_eq!(in_time(stream.next_event()).await.expect("an event").event.id(), id);
+    for transport in STREAMS {
+        let proxied = Proxied::start();
+        let mut stream = proxied.stream(transport).await;
+        for number in 0..20 {
+            let id = number.to_string();
+            proxied.publish(&id).await;
+            let event = in_time(stream.next_event()).await.expect("an event");
+            assert_eq!(event.event.id(), id, "{transport:?}");
+        }
     }
 }
 
 #[tokio::test]
 async fn an_idle_stream_stays_open_through_nginx() {
     let proxied = Proxied::start();
-    let mut stream = proxied.stream().await;
-    let idle = tokio::time::timeout(IDLE, stream.next()).await;
-    assert!(idle.is_err(), "{idle:?}");
+    let mut idle = tokio::task::JoinSet::new();
+    for transport in STREAMS {
+        let mut stream = proxied.stream(transport).await;
+        idle.spawn(async move {
+            let idle = tokio::time::timeout(IDLE, stream.next()).await;
+            assert!(idle.is_err(), "{transport:?}: {idle:?}");
+            stream
+        });
+    }
+    let streams = idle.join_all().await;
     proxied.publish("late").await;
-    assert_eq!(in_time(stream.next_event()).await.expect("an event").event.id(), "late");
+    for mut stream in streams {
+        assert_eq!(in_time(stream.next_event()).await.expect("an event").event.id(), "late");
+    }
 }
 
 #[tokio::test]
@@ -127,6 +139,9 @@ async fn in_time<T>(what: impl Future<Output = T>) -> T {
 }
 
 const CHANNEL: &str = "orders";
+/// What streams over HTTP/1.1, which is all that such an nginx speaks to a server.
+const STREAMS: [TransportKind; 3] =
+    [TransportKind::Sse, TransportKind::GrpcWeb, TransportKind::Connect];
 /// Far less than the time after which a proxy that buffers gives something out.
 const AT_ONCE: Duration = Duration::from_secs(1);
 /// Less than the 60 s of silence after which nginx gives up a server.

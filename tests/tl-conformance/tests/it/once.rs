@@ -1,11 +1,14 @@
 //! What is repeated because nobody knows what has become of it.
 
 use tl_client::{
-    ChangeOptions, Client, ClientError, Condition, Draft, IdempotencyKey, PublishOptions, Receipt,
+    ChangeOptions, Client, ClientError, Condition, Draft, IdempotencyKey, Protocol, PublishOptions,
+    Receipt,
 };
 use tl_conformance::{Cutter, RunningServer, ServerOptions, free_port};
 use tl_model::{ErrorCode, Form};
 
+/// Everything that publishes by calls.
+const CALLS: [Protocol; 3] = [Protocol::Grpc, Protocol::GrpcWeb, Protocol::Connect];
 /// How often the client cannot know what has become of its request.
 const CUTS: usize = 2;
 
@@ -33,6 +36,21 @@ async fn a_session_repeats_what_has_a_key_over_a_new_connection() {
         assert_eq!(cursors(&receipts), logged(&server, channel).await);
         let later = session.publish(channel, vec![named("3")], PublishOptions::default()).await;
         assert_eq!(later.expect("the session goes on").len(), 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_with_a_key_is_repeated_and_has_one_effect() {
+    let server = RunningServer::start(&ServerOptions::default());
+    for protocol in CALLS {
+        // The ids stand as text in the receipts, and in nothing else that the server sends.
+        let cutter = Cutter::before(server.port(), "id-of-", CUTS).await;
+        let client = Client::new(cutter.url()).expect("an address").over(protocol);
+        let draft = |id: &str| Draft { id: Some(id.into()), ..Draft::default() };
+        let drafts = [draft("id-of-1"), draft("id-of-2")];
+        let (channel, options) = (protocol.as_str(), keyed(protocol.as_str()));
+        let receipts = client.publish_batch(channel, &drafts, options).await.expect("receipts");
+        assert_eq!(cursors(&receipts), logged(&server, channel).await, "{protocol:?}");
     }
 }
 
@@ -100,6 +118,14 @@ async fn a_request_can_be_repeated_on_another_transport() {
         let error = other[0].error.as_option().expect("refused");
         assert_eq!(error.code, ErrorCode::KeyReused.as_str());
     }
+    for protocol in CALLS {
+        let client = client.over(protocol);
+        let again = client.publish_batch("a", &drafts(), keyed("k")).await.expect("receipts");
+        assert_eq!(again, over_http, "{protocol:?}");
+        let other = client.publish_batch("a", &[json("3")], keyed("k")).await;
+        let Err(ClientError::Refused(error)) = other else { panic!("{protocol:?}: {other:?}") };
+        assert_eq!(error.code, ErrorCode::KeyReused, "{protocol:?}");
+    }
     assert_eq!(logged(&server, "a").await, cursors(&over_http));
 }
 
@@ -107,9 +133,12 @@ async fn a_request_can_be_repeated_on_another_transport() {
 async fn a_condition_of_a_publish_holds_over_http_and_sessions() {
     let server = RunningServer::start(&ServerOptions::default());
     let client = server.client();
-    for form in [None, Some(Form::Json), Some(Form::Protobuf)] {
-        let channel = format!("conditions.{form:?}").replace(['(', ')'], "-");
+    let sessions = [Form::Json, Form::Protobuf].map(|form| (Some(form), Protocol::Http));
+    let protocols = Protocol::ALL.map(|protocol| (None, protocol));
+    for (form, protocol) in sessions.into_iter().chain(protocols) {
+        let channel = format!("conditions.{form:?}.{}", protocol.as_str()).replace(['(', ')'], "-");
         let session = client.session(form.unwrap_or(Form::Json)).await.expect("a session");
+        let client = client.over(protocol);
         let publish = async |condition| -> Result<Receipt, String> {
             let options = PublishOptions { condition, ..PublishOptions::default() };
             let receipts = match form {
@@ -127,10 +156,10 @@ async fn a_condition_of_a_publish_holds_over_http_and_sessions() {
         };
         let failed = Err("condition_failed".to_owned());
         let first = publish(Condition::Absent).await.expect("the first");
-        assert_eq!(publish(Condition::Absent).await, failed, "{form:?}");
+        assert_eq!(publish(Condition::Absent).await, failed, "{channel}");
         let seen = Condition::Last(first.cursor.parse().expect("a cursor"));
         publish(seen).await.expect("nobody came between");
-        assert_eq!(publish(seen).await, failed, "{form:?}");
+        assert_eq!(publish(seen).await, failed, "{channel}");
     }
 }
 

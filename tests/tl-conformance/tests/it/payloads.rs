@@ -9,7 +9,7 @@ use std::path::Path;
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
-use tl_client::{Client, Draft, PublishOptions, Subscribe, TransportKind};
+use tl_client::{Client, Draft, Protocol, PublishOptions, Subscribe, TransportKind};
 use tl_conformance::{RunningServer, ServerOptions, say};
 use tl_model::Form;
 
@@ -86,7 +86,8 @@ async fn same_by_http_alone(
     }
 }
 
-/// A third over plain HTTP with the data as body, a third in lines, a third over WebSocket.
+/// One over plain HTTP with the data as body, one over each protocol, one over each form of a session,
+/// and so on.
 async fn publish_in_every_way(client: &Client, payloads: &[Payload]) {
     let sessions = [client.session(Form::Json).await, client.session(Form::Protobuf).await];
     let sessions = sessions.map(|session| session.expect("a session"));
@@ -98,16 +99,20 @@ async fn publish_in_every_way(client: &Client, payloads: &[Payload]) {
             ..Draft::default()
         };
         let options = PublishOptions::default();
-        let receipt = match number % 4 {
-            0 => {
+        let way = number % (1 + sessions.len() + Protocol::ALL.len());
+        let receipt = match (way, sessions.get(way.wrapping_sub(1))) {
+            (0, _) => {
                 client
                     .publish_raw(CHANNEL, &payload.id, payload.content_type, payload.data.clone())
                     .await
             }
-            1 => client.publish(CHANNEL, &draft).await,
-            session => {
-                let receipts = sessions[session - 2].publish(CHANNEL, vec![draft], options).await;
+            (_, Some(session)) => {
+                let receipts = session.publish(CHANNEL, vec![draft], options).await;
                 receipts.map(|mut receipts| receipts.remove(0))
+            }
+            (way, None) => {
+                let protocol = Protocol::ALL[way - 1 - sessions.len()];
+                client.over(protocol).publish(CHANNEL, &draft).await
             }
         };
         let receipt = receipt.unwrap_or_else(|error| panic!("{}: {error}", payload.id));

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use tl_client::{Client, ClientError, Draft, NewSchema, PublishOptions, Receipt};
+use tl_client::{Client, ClientError, Draft, NewSchema, Protocol, PublishOptions, Receipt};
 use tl_conformance::{RunningServer, ServerOptions, cargo_built};
 use tl_model::{ErrorCode, Form};
 
@@ -52,10 +52,12 @@ async fn publish(client: &Client, data: &[Value]) -> Vec<String> {
             session.publish(CHANNEL, events.clone(), options.clone()).await.expect("answers");
         assert_eq!(told(&receipts), by_rest, "over WebSocket, {form:?}");
     }
-    for (event, by_rest) in events.iter().zip(&by_rest) {
-        let alone = client.publish(CHANNEL, event).await;
-        let alone = alone.err().map_or_else(String::new, |error| error.to_string());
-        assert_eq!(alone, *by_rest, "alone");
+    for protocol in Protocol::ALL {
+        for (event, by_rest) in events.iter().zip(&by_rest) {
+            let alone = client.over(protocol).publish(CHANNEL, event).await;
+            let alone = alone.err().map_or_else(String::new, |error| error.to_string());
+            assert_eq!(alone, *by_rest, "alone, {protocol:?}");
+        }
     }
     by_rest
 }
@@ -83,7 +85,7 @@ async fn what_breaks_its_schema_is_refused_on_every_transport_also_after_a_crash
     ];
     assert_eq!(publish(&server.client(), &batch).await, expected);
     let kept = logged(&server.client()).await;
-    assert_eq!(kept, 4, "one from each way in");
+    assert_eq!(kept, 3 + Protocol::ALL.len(), "one from each way in");
     server.kill();
     let server = RunningServer::start(&options);
     assert_eq!(publish(&server.client(), &batch).await, expected);

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use tl_client::{Client, Draft, Subscribe};
+use tl_client::{Client, Draft, Subscribe, TransportKind, Update};
 use tl_conformance::{RawSocket, RunningServer, ServerOptions, cargo_built, say, seed};
 use tl_model::{Channel, Durability, Event, LoggedEvent, NewEvent, Offset, Position, Selection};
 use tl_store::{Batch, LogStore, Read};
@@ -69,6 +69,18 @@ async fn a_repaired_store_is_served_with_a_gap() {
     let page: serde_json::Value = serde_json::from_str(&page).expect("JSON");
     assert_eq!(page["events"].as_array().map(Vec::len), Some(2), "{page}");
     assert!(page["gap"].is_object(), "{page}");
+    for transport in TransportKind::ALL {
+        let mut updates = server.client().subscribe(Subscribe::to([">"]).over(transport));
+        let mut told = Vec::new();
+        for _ in 0..4 {
+            told.push(updates.next().await.expect("it goes on").expect("an update"));
+        }
+        let [Update::Gap { .. }, Update::Event(_), Update::Event(_), Update::CaughtUp(_)] =
+            told[..]
+        else {
+            panic!("{transport:?}: {told:?}")
+        };
+    }
 }
 
 #[tokio::test]
