@@ -1,17 +1,14 @@
 // The client in a page of a real browser. The page is served from two origins, so that a test can
 // list one of them and see the other refused.
 
-import { readFile } from 'node:fs/promises';
-import { createServer } from 'node:http';
-
 import { launch } from './chromium.js';
 import { until } from './client.js';
 import { obey } from './commands.js';
+import { serve } from './origin.js';
 
 const FILES = { '/': ['page.html', 'text/html'], '/client.js': ['client.js', 'text/javascript'] };
 
-const servers = [await serve(), await serve()];
-const origins = servers.map((server) => `http://127.0.0.1:${server.address().port}`);
+const origins = [await serve(FILES), await serve(FILES)];
 const browser = await launch();
 const page = await browser.newPage();
 const network = await watch();
@@ -40,16 +37,6 @@ await obey({ origins }, (name, args) =>
 );
 await browser.close();
 process.exit();
-
-async function serve() {
-  const server = createServer(async (request, response) => {
-    const [file, type] = FILES[request.url] ?? FILES['/'];
-    response.setHeader('content-type', type);
-    response.end(await readFile(new URL(file, import.meta.url)));
-  });
-  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
-  return server;
-}
 
 /** What the browser itself sees of its event streams, beyond what it lets the page see. */
 async function watch() {

@@ -2,21 +2,23 @@
 
 use std::path::Path;
 
-use crate::run::{Result, command, root, run};
+use crate::run::{Result, command, run};
+use crate::tools;
 
-/// Debian packages, and a program of each that shows whether it is there.
+/// Debian packages, and a program or file of each that shows whether it is there.
 const PACKAGES: &[(&str, &str)] = &[
     ("chromium", "/usr/bin/chromium"),
     ("curl", "/usr/bin/curl"),
+    ("golang-go", "/usr/local/go/bin/go"),
     ("nginx-light", "/usr/sbin/nginx"),
     ("nodejs", "/usr/bin/node"),
+    ("python3-venv", "/usr/share/doc/python3-venv"),
 ];
 
 /// Installs what is missing.
 pub(crate) fn prepare() -> Result {
     install(PACKAGES)?;
-    let node = root().join("tests/node");
-    run(command("npm", &["ci", "--no-audit", "--no-fund"]).current_dir(node))
+    tools::install()
 }
 
 /// Installs packages whose program is not there.

@@ -10,6 +10,7 @@ mod run;
 mod suite;
 mod test;
 mod tidy;
+mod tools;
 
 use std::process::ExitCode;
 

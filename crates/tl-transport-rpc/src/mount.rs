@@ -112,6 +112,9 @@ fn refuse(error: &Error, headers: &HeaderMap) -> Response {
 
 fn respond(response: tl_transport::http::types::Response<ConnectRpcBody>) -> Response {
     let (mut parts, body) = response.into_parts();
+    if !matches!(body, ConnectRpcBody::Full(_)) {
+        leave_status_to_trailers(&mut parts.headers);
+    }
     let body = match body {
         ConnectRpcBody::Full(body) => {
             let len = http_body::Body::size_hint(&body).exact().unwrap_or_default();
@@ -121,15 +124,18 @@ fn respond(response: tl_transport::http::types::Response<ConnectRpcBody>) -> Res
         ConnectRpcBody::Streaming(body) => {
             // Asks nginx, and others that follow it, to pass every message on at once.
             parts.headers.insert(UNBUFFERED, HeaderValue::from_static("no"));
-            // The library tells a refusal here, too, without its details. Clients that find it do not
-            // wait for the trailers, which have them.
-            parts.headers.remove(STATUS);
-            parts.headers.remove(MESSAGE);
             Body::new(body)
         }
         body => Body::new(body),
     };
     Response::from_parts(parts, body)
+}
+
+/// Of a call that is refused at once the library tells the status twice: in the headers without its
+/// details, and then in the trailers. Clients that look at the headers look no further.
+fn leave_status_to_trailers(headers: &mut HeaderMap) {
+    headers.remove(STATUS);
+    headers.remove(MESSAGE);
 }
 
 /// gRPC says how a call has ended in trailers, which clients of HTTP/1.1 do not read.

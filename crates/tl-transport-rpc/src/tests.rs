@@ -187,9 +187,23 @@ async fn a_message_that_is_too_large_is_refused_before_it_is_read() {
     let path = format!("{EVENTS}/Publish");
     let (status, error) = call(&kit, &path, &publish).await;
     assert_eq!(error["code"], "resource_exhausted", "{status}");
+    let mut messages = open(&kit, &path, &publish).await;
+    assert_eq!(messages.next().await, Err("8".to_owned()));
+}
+
+#[tokio::test]
+async fn a_refused_call_tells_its_status_in_the_trailers_only() {
+    let kit = kit();
     let headers = [("content-type", "application/grpc+json")];
-    let answer = kit.ask(Method::POST, &path, &headers, enveloped(&publish)).await;
-    assert_eq!(answer.header("grpc-status"), "8");
+    for method in ["Read", "Subscribe"] {
+        let message = enveloped(&json!({"channels": ["a"], "after": "no cursor"}));
+        let mut stream = kit.stream(&format!("{EVENTS}/{method}"), &headers, message).await;
+        assert!(!stream.headers.contains_key("grpc-status"), "{method}: {:?}", stream.headers);
+        let trailers = stream.next_frame().await.expect("trailers").into_trailers();
+        let trailers = trailers.expect("no data before them");
+        assert_eq!(trailers["grpc-status"], "3", "{method}");
+        assert!(trailers.contains_key("grpc-status-details-bin"), "{method}");
+    }
 }
 
 #[tokio::test]

@@ -3,9 +3,10 @@
 mod certificate;
 mod cutter;
 pub mod http2;
+mod meter;
 mod nginx;
-mod node;
 mod port;
+mod program;
 mod raw;
 mod receipts;
 mod server;
@@ -14,12 +15,13 @@ pub mod web_socket;
 
 pub use certificate::Certificate;
 pub use cutter::Cutter;
+pub use meter::Meter;
 pub use nginx::Nginx;
-pub use node::NodeProgram;
 pub use port::free_port;
+pub use program::Program;
 pub use raw::{Answer, RawSocket};
 pub use receipts::{Found, Receipt, check_order, lost, read_on};
-pub use server::{RunningServer, ServerOptions, cargo_built};
+pub use server::{RunningServer, ServerOptions, cargo_built, tools};
 pub use vitals::{Vitals, Witnessed};
 
 /// A seed for what is random in a test: given by `THROUGHLINE_SEED`, or new; printed either way, so

@@ -166,6 +166,11 @@ pub fn cargo_built(package: &str) -> PathBuf {
     target.join(package)
 }
 
+/// The directory of what `cargo xtask test` has installed for the tests alone.
+pub fn tools() -> PathBuf {
+    target_directory().with_file_name("tools")
+}
+
 /// The directory of the programs of the profile that this program was built with.
 fn target_directory() -> PathBuf {
     let program = std::env::current_exe().expect("the program knows itself");

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use tl_client::{Client, Draft, PublishOptions};
-use tl_conformance::{NodeProgram, RunningServer, ServerOptions, free_port};
+use tl_conformance::{Program, RunningServer, ServerOptions, free_port};
 use tl_model::Position;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -18,11 +18,11 @@ async fn the_event_source_of_a_browser_resumes_by_itself_after_a_crash() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_event_source_of_node_resumes_by_itself_after_a_crash() {
-    resumes_after_crashes(NodeProgram::start("node.js")).await;
+    resumes_after_crashes(Program::node("node.js")).await;
 }
 
 /// Events are published all the time, small and large; the server is killed in the middle, twice.
-async fn resumes_after_crashes(mut reader: NodeProgram) {
+async fn resumes_after_crashes(mut reader: Program) {
     let home = Home::for_pages_of(&reader);
     let mut server = home.start();
     let publisher = Publisher::start(server.client());
@@ -140,8 +140,8 @@ async fn a_page_may_use_the_server_only_if_its_origin_is_listed() {
 }
 
 /// A browser that shows the page which the servers here know.
-fn browser() -> NodeProgram {
-    let mut browser = NodeProgram::start("browser.js");
+fn browser() -> Program {
+    let mut browser = Program::node("browser.js");
     let listed = browser.greeting()["origins"][0].clone();
     browser.call("open", json!([listed]));
     browser
@@ -155,7 +155,7 @@ struct Home {
 
 impl Home {
     /// Of a server that the pages of the first origin may use.
-    fn for_pages_of(program: &NodeProgram) -> Self {
+    fn for_pages_of(program: &Program) -> Self {
         let data = tempfile::tempdir().expect("a temporary directory");
         let origins = program.greeting()["origins"].as_array().expect("a list");
         let listed: Vec<_> = origins.iter().take(1).collect();
@@ -247,7 +247,7 @@ async fn logged(client: &Client, channel: &str) -> Vec<String> {
 }
 
 /// The first frame of this kind that the page gets.
-fn heard(browser: &mut NodeProgram, kind: &str) -> Value {
+fn heard(browser: &mut Program, kind: &str) -> Value {
     let frames = browser.call("frames", json!([kind]));
     let mut found = frames.as_array().into_iter().flatten().filter_map(|frame| frame.get(kind));
     found.next().cloned().unwrap_or_else(|| panic!("no {kind} among {frames}"))

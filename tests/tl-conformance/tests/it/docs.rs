@@ -3,14 +3,14 @@
 use serde_json::{Value, json};
 
 use tl_client::Draft;
-use tl_conformance::{NodeProgram, RunningServer, ServerOptions};
+use tl_conformance::{Program, RunningServer, ServerOptions};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_page_shows_every_operation_and_sends_requests_to_this_server_only() {
     let server = RunningServer::start(&ServerOptions::default());
     let draft = Draft { id: Some("seen".into()), ..Draft::default() };
     server.client().publish("orders.eu", &draft).await.expect("a receipt");
-    let mut browser = NodeProgram::start("docs.js");
+    let mut browser = Program::node("docs.js");
     let shown = browser.call("open", json!([format!("{}/docs", server.url())]));
     for operation in ["publishToChannel", "readChannel", "readEvent", "isReady", "describe"] {
         assert!(shown.as_array().expect("a list").contains(&json!(operation)), "{shown}");

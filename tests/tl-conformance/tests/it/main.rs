@@ -8,6 +8,7 @@ mod content;
 mod crash;
 mod detached;
 mod docs;
+mod foreign;
 mod hostile;
 mod listener;
 mod matrix;

@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-/// A program of `tests/node` that does one thing after the other, as it is told. It ends when this is
-/// dropped.
+use crate::server::tools;
+
+/// A program in another language that does one thing after the other, as it is told. It ends when this
+/// is dropped.
 #[derive(Debug)]
-pub struct NodeProgram {
+pub struct Program {
     process: Child,
     /// Taken away, so that the program sees the end of its input.
     input: Option<ChildStdin>,
@@ -19,23 +21,33 @@ pub struct NodeProgram {
     home: tempfile::TempDir,
 }
 
-impl NodeProgram {
-    /// Starts it and waits until it is ready.
-    pub fn start(file: &str) -> Self {
-        let directory = directory();
-        assert!(
-            directory.join("node_modules").exists(),
-            "the packages of tests/node are missing; `cargo xtask test` installs them"
-        );
+impl Program {
+    /// Starts one of `tests/node`, and waits until it is ready.
+    pub fn node(file: &str) -> Self {
+        let directory = tests().join("node");
+        let packages = directory.join("node_modules");
+        assert!(packages.exists(), "its packages are missing; `cargo xtask test` installs them");
+        Self::start("node".as_ref(), &directory.join(file))
+    }
+
+    /// Starts one of `tests/python`, and waits until it is ready.
+    pub fn python(file: &str) -> Self {
+        let python = tools().join("python/bin/python");
+        assert!(python.exists(), "its packages are missing; `cargo xtask test` installs them");
+        Self::start(&python, &tests().join("python").join(file))
+    }
+
+    fn start(interpreter: &Path, file: &Path) -> Self {
         let home = tempfile::tempdir().expect("a temporary directory");
-        let mut process = Command::new("node")
-            .arg(directory.join(file))
+        let mut process = Command::new(interpreter)
+            .arg(file)
+            .env("PYTHONDONTWRITEBYTECODE", "1")
             .env("TMPDIR", home.path())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(File::create(home.path().join("log")).expect("its log is made"))
             .spawn()
-            .expect("node starts; `cargo xtask test` installs it");
+            .expect("it starts; `cargo xtask test` installs what it needs");
         let input = process.stdin.take();
         let answers = lines(process.stdout.take().expect("its output is piped"));
         let mut program = Self { process, input, answers, greeting: Value::Null, home };
@@ -71,7 +83,7 @@ impl NodeProgram {
     }
 }
 
-impl Drop for NodeProgram {
+impl Drop for Program {
     fn drop(&mut self) {
         drop(self.input.take());
         // It may be in the middle of something.
@@ -92,8 +104,8 @@ fn lines(output: ChildStdout) -> Receiver<String> {
     receiver
 }
 
-fn directory() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../node")
+fn tests() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
 /// Longer than the program itself waits for anything.

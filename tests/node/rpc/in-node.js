@@ -1,0 +1,28 @@
+// All that `@connectrpc/connect-node` speaks.
+
+import {
+  createConnectTransport,
+  createGrpcTransport,
+  createGrpcWebTransport,
+} from '@connectrpc/connect-node';
+
+import { obey } from '../commands.js';
+import { actions } from './calls.js';
+import { overTransport } from './connect.js';
+
+const connect = (baseUrl, httpVersion) =>
+  overTransport(createConnectTransport({ baseUrl, httpVersion, useBinaryFormat: true }));
+const grpcWeb = (baseUrl, httpVersion) =>
+  overTransport(createGrpcWebTransport({ baseUrl, httpVersion }));
+
+const client = actions({
+  connect: (url) => connect(url, '2'),
+  'connect-http1': (url) => connect(url, '1.1'),
+  grpc: (url) => overTransport(createGrpcTransport({ baseUrl: url })),
+  'grpc-web': (url) => grpcWeb(url, '2'),
+  'grpc-web-http1': (url) => grpcWeb(url, '1.1'),
+});
+
+await obey({}, (name, args) => client[name](...args));
+// Open connections would keep the process alive.
+process.exit();

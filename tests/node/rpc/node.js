@@ -1,0 +1,5 @@
+// Calls from node.
+
+import { bundle } from './bundle.js';
+
+await import(await bundle('in-node.js', 'node'));
