@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use connectrpc::dispatcher::{RequestStream, StreamingResult, UnaryResult};
 use connectrpc::{
-    CodecFormat, ConnectError, Dispatcher, EncodedStream, MethodDescriptor, Payload,
+    CodecFormat, ConnectError, Dispatcher, EncodedStream, MethodDescriptor, Payload, Protocol,
     RequestContext, Response,
 };
 use futures_util::future::BoxFuture;
@@ -12,7 +12,7 @@ use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
 use tl_transport::engine::Engine;
-use tl_transport::model::{Call, Form};
+use tl_transport::model::{Call, Error, ErrorCode, Form};
 use tl_transport::{Bytes, EngineStamp, Leaving};
 
 use crate::error::Refusal;
@@ -105,7 +105,15 @@ impl Calls {
         Self { engine, rpc, methods }
     }
 
-    fn context(&self, request: &RequestContext, format: CodecFormat) -> Context {
+    fn context(
+        &self,
+        path: &str,
+        request: &RequestContext,
+        format: CodecFormat,
+    ) -> Result<Context, Refusal> {
+        if format == CodecFormat::Json && has_events(path) && is_generated(request) {
+            return Err(Error::new(ErrorCode::MessageInvalid, SEND_PROTOBUF).into());
+        }
         let deadline = request.deadline();
         let call = Call::default();
         let call = deadline.map_or(call.clone(), |deadline| call.until(deadline));
@@ -116,7 +124,7 @@ impl Calls {
         let leaving = request.extensions().get::<Leaving>();
         let leaving =
             leaving.map_or_else(|| self.engine.draining(), |Leaving(leaving)| leaving.clone());
-        Context { engine: self.engine.clone(), call, form, rpc: self.rpc, leaving }
+        Ok(Context { engine: self.engine.clone(), call, form, rpc: self.rpc, leaving })
     }
 
     fn handler(&self, path: &str) -> Option<Handler> {
@@ -147,7 +155,8 @@ impl Dispatcher for Calls {
         else {
             return Box::pin(std::future::ready(Err(unknown(path))));
         };
-        answer(handler(Asked { context: self.context(&request, format), message }))
+        let context = self.context(path, &request, format);
+        answer(context.map(|context| handler(Asked { context, message })))
     }
 
     fn call_server_streaming(
@@ -161,7 +170,8 @@ impl Dispatcher for Calls {
             return Box::pin(std::future::ready(Err(unknown(path))));
         };
         let is_packed = is_packed(&request);
-        let stream = handler(Asked { context: self.context(&request, format), message });
+        let context = self.context(path, &request, format);
+        let stream = context.and_then(|context| handler(Asked { context, message }));
         let response = stream.map(|stream| streaming(stream, is_packed));
         Box::pin(std::future::ready(response.map_err(ConnectError::from)))
     }
@@ -176,7 +186,8 @@ impl Dispatcher for Calls {
         let Some(Handler::ClientStream(handler)) = self.handler(path) else {
             return Box::pin(std::future::ready(Err(unknown(path))));
         };
-        answer(handler(self.context(&request, format), messages))
+        let context = self.context(path, &request, format);
+        answer(context.map(|context| handler(context, messages)))
     }
 
     fn call_bidi_streaming(
@@ -190,13 +201,27 @@ impl Dispatcher for Calls {
             return Box::pin(std::future::ready(Err(unknown(path))));
         };
         let is_packed = is_packed(&request);
-        let stream = handler(self.context(&request, format), messages);
-        Box::pin(std::future::ready(Ok(streaming(stream, is_packed))))
+        let stream = self.context(path, &request, format).map(|it| handler(it, messages));
+        let response = stream.map(|stream| streaming(stream, is_packed));
+        Box::pin(std::future::ready(response.map_err(ConnectError::from)))
     }
 }
 
-fn answer(answer: Answer) -> UnaryResult {
-    Box::pin(async move { Ok(Response::new(Bytes::from(answer.await?).into())) })
+fn answer(answer: Result<Answer, Refusal>) -> UnaryResult {
+    Box::pin(async move { Ok(Response::new(Bytes::from(answer?.await?).into())) })
+}
+
+/// Whether messages of a method hold events.
+fn has_events(path: &str) -> bool {
+    let services = ["throughline.v1.EventService/", "throughline.v1.StateService/"];
+    services.iter().any(|service| path.starts_with(service))
+}
+
+/// Whether generated code makes the call: people leave the header out. In JSON it would send an event as
+/// protobuf writes it, with the data in base64, which would be taken for a text.
+fn is_generated(request: &RequestContext) -> bool {
+    request.protocol() == Some(Protocol::Connect)
+        && request.header("connect-protocol-version").is_some()
 }
 
 /// Every subscriber of an event would have it packed anew, so streams are packed only for those who pack
@@ -214,5 +239,8 @@ fn unknown(path: &str) -> ConnectError {
     ConnectError::unimplemented(format!("there is no method {path}"))
 }
 
+const SEND_PROTOBUF: &str = "here an event in JSON is a CloudEvent, which generated clients do not know: \
+                             let yours send protobuf (in connect-es, `useBinaryFormat: true`); by hand, \
+                             leave out `Connect-Protocol-Version`";
 /// In which clients say how they pack the messages of a stream.
 const ENCODING_HEADERS: [&str; 2] = ["grpc-encoding", "connect-content-encoding"];

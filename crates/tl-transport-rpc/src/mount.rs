@@ -15,9 +15,9 @@ use tower::Service;
 use tl_transport::Host;
 use tl_transport::http::axum::body::Body;
 use tl_transport::http::types::header::{
-    CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
+    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
 };
-use tl_transport::http::types::{StatusCode, Version};
+use tl_transport::http::types::{Method, StatusCode, Version};
 use tl_transport::http::{Request, Response, Room, Taken};
 use tl_transport::model::Error;
 use tl_transport::model::limits::FRAME_BYTES_MAX;
@@ -62,7 +62,12 @@ async fn answer<D: Dispatcher>(
     if is_text {
         text::to_binary(&mut request);
     }
-    let response = call(service, request, &room).await;
+    let is_get = request.method() == Method::GET;
+    let mut response = call(service, request, &room).await;
+    if is_get {
+        // What is read by an address may be another thing the next time.
+        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
     if is_text { text::to_text(response) } else { response }
 }
 

@@ -128,8 +128,11 @@ impl Deliveries {
     /// Tells the client when to come back, and where to go on.
     fn say_goodbye(&mut self) -> Message {
         let reconnect_after = reconnect_after(&self.engine, self.options.reconnect_within);
+        let detail = match reconnect_after {
+            Some(_) => "the server is about to stop; subscribe again, behind the last cursor",
+            None => "this connection is about to end; subscribe again, behind the last cursor",
+        };
         let reconnect_after = reconnect_after.unwrap_or(RECONNECT_SOON);
-        let detail = "this connection is about to end; subscribe again, behind the last cursor";
         let error = Error::new(ErrorCode::Draining, detail).retry_after(reconnect_after);
         self.stage = Stage::Leaving(error);
         let places = vec![(ONLY, self.subscription.position())];

@@ -120,6 +120,7 @@ async fn reading_changes_nothing_and_so_may_be_a_get() {
     let answer = kit.get(&path).await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
     assert_eq!(answer.header("content-length"), answer.body.len().to_string());
+    assert_eq!(answer.header("cache-control"), "no-store");
     let path = format!("{EVENTS}/Publish?connect=v1&encoding=json&message=%7B%7D");
     assert_eq!(kit.get(&path).await.status, StatusCode::METHOD_NOT_ALLOWED);
 }
@@ -163,6 +164,20 @@ async fn a_failure_says_why_and_whether_to_try_again() {
         let (status, _) = call(&kit, &path, &nonsense).await;
         assert_eq!(status, StatusCode::BAD_REQUEST, "{nonsense}");
     }
+}
+
+/// Its data would be base64, and logged as a text.
+#[tokio::test]
+async fn generated_code_that_sends_json_is_told_to_send_protobuf() {
+    let kit = kit();
+    let headers = [("content-type", "application/json"), ("connect-protocol-version", "1")];
+    let publish = json!({"channel": "a", "events": [{"data": "eyJuIjoxfQ=="}]}).to_string();
+    let path = format!("{EVENTS}/Publish");
+    let refused = kit.ask(Method::POST, &path, &headers, publish).await;
+    assert_eq!(refused.status, StatusCode::BAD_REQUEST);
+    assert!(refused.text().contains("useBinaryFormat"), "{}", refused.text());
+    let check = "/grpc.health.v1.Health/Check";
+    assert_eq!(kit.ask(Method::POST, check, &headers, "{}").await.status, StatusCode::OK);
 }
 
 #[tokio::test]

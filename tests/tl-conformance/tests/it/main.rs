@@ -18,6 +18,7 @@ mod once;
 mod openapi;
 mod payloads;
 mod payments;
+mod rolling;
 mod schemas;
 mod state;
 mod store;

@@ -41,6 +41,16 @@ async fn buf_calls_over_every_protocol() {
     }
 }
 
+#[test]
+fn the_contract_keeps_to_the_rules_of_buf_and_breaks_nobody() {
+    let contract = tests().join("../crates/tl-wire/proto");
+    let released = contract.join("released.binpb");
+    for args in [&["lint"][..], &["breaking", "--against", &released.to_string_lossy()]] {
+        let program = tests().join("node/node_modules/.bin/buf");
+        said(within_time(program, &[args, &[&contract.to_string_lossy()]].concat()));
+    }
+}
+
 /// The command sends a message to a method.
 fn publishes_reads_and_subscribes(command: impl Fn(&str, &str) -> Command) {
     let call = |method, messages: Value| command(method, &messages[0].to_string());
