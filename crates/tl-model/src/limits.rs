@@ -147,9 +147,11 @@ pub const HTTP2_STREAMS_MAX: u32 = 1_000;
 /// Bytes that may wait to be sent on one stream of HTTP/2 before its body is asked for more: as much as
 /// any other slow reader can hold.
 pub const HTTP2_SEND_BYTES_MAX: usize = 64 * 1024;
-/// Bytes that a client of HTTP/2 may send before they are read, on all its streams together: enough for a
-/// fast upload over a long way.
-pub const HTTP2_RECEIVE_BYTES_MAX: u32 = 1024 * 1024;
+/// Bytes that a client of HTTP/2 may send before they are read, on all its streams together: what several
+/// of them hold back leaves room for the others.
+pub const HTTP2_RECEIVE_BYTES_MAX: u32 = 2 * 1024 * 1024;
+/// The same for each of them.
+pub const HTTP2_STREAM_RECEIVE_BYTES_MAX: u32 = 128 * 1024;
 /// Requests of HTTP/2 that a client may have taken back before the server got to see them; one more ends
 /// the connection (CVE-2023-44487). Who is served takes back far fewer at once.
 pub const HTTP2_RESETS_PENDING_MAX: usize = 20;

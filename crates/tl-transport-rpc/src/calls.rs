@@ -12,19 +12,20 @@ use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
 use tl_transport::engine::Engine;
+use tl_transport::model::limits::QUERY_BYTES_MAX;
 use tl_transport::model::{Call, Error, ErrorCode, Form};
 use tl_transport::{Bytes, EngineStamp, Leaving};
 
 use crate::error::Refusal;
-use crate::{Rpc, admin, events, health, schemas, state};
+use crate::{Rpc, admin, events, health, mount, schemas, state};
 
 /// Where calls arrive.
 pub(crate) const PATHS: &[&str] = &[
-    "/grpc.health.v1.Health/{method}",
-    "/throughline.v1.AdminService/{method}",
-    "/throughline.v1.EventService/{method}",
-    "/throughline.v1.SchemaService/{method}",
-    "/throughline.v1.StateService/{method}",
+    "/grpc.health.v1.Health",
+    "/throughline.v1.AdminService",
+    "/throughline.v1.EventService",
+    "/throughline.v1.SchemaService",
+    "/throughline.v1.StateService",
 ];
 
 /// All methods.
@@ -135,7 +136,9 @@ impl Calls {
 impl Dispatcher for Calls {
     fn lookup(&self, path: &str) -> Option<MethodDescriptor> {
         Some(match self.handler(path)? {
-            Handler::Query(_) => MethodDescriptor::unary(true),
+            Handler::Query(_) => {
+                MethodDescriptor::unary(true).with_limits(mount::limits(QUERY_BYTES_MAX))
+            }
             Handler::Unary(_) => MethodDescriptor::unary(false),
             Handler::ClientStream(_) => MethodDescriptor::client_streaming(),
             Handler::ServerStream(_) => MethodDescriptor::server_streaming(),

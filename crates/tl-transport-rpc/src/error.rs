@@ -108,7 +108,7 @@ pub(crate) const fn code(code: ErrorCode) -> Code {
 
 /// gRPC tells a failure in headers, of which clients take 8 KiB as a rule: a text three times, twice of
 /// them in base64, and the details.
-const TEXT_BYTES_MAX: usize = 1_024;
+const TEXT_BYTES_MAX: usize = 512;
 const DETAIL_BYTES_MAX: usize = 2 * 1_024;
 
 #[cfg(test)]

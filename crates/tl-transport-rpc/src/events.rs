@@ -1,5 +1,8 @@
 //! Publishing and reading.
 
+use std::task::Poll;
+use std::time::Duration;
+
 use connectrpc::EncodedStream;
 use connectrpc::dispatcher::RequestStream;
 use futures_util::future::BoxFuture;
@@ -7,8 +10,9 @@ use futures_util::stream::FuturesOrdered;
 use futures_util::{FutureExt, StreamExt};
 
 use tl_transport::engine::{self, Receipt};
-use tl_transport::model::limits::SESSION_PUBLISHES_MAX;
-use tl_transport::model::{Error, Form};
+use tl_transport::model::limits::{FRAME_BYTES_MAX, SESSION_PUBLISHES_MAX};
+use tl_transport::model::{Error, ErrorCode, Form};
+use tl_transport::protocol::frame;
 use tl_transport::protocol::subscription::Credit;
 use tl_transport::reading::{Found, Wanted};
 use tl_transport::session::queue;
@@ -68,26 +72,62 @@ fn refused(error: &Error, receipts: &[Result<Receipt, Error>]) -> Refusal {
 /// Publishes message by message. Receipts are waited for while the next messages come, in the order in
 /// which they were queued.
 async fn publish_many(context: Context, mut messages: RequestStream) -> Result<Vec<u8>, Refusal> {
-    let mut under_way = UnderWay::new();
+    let (mut under_way, mut bytes) = (UnderWay::new(), 0);
     let (mut published, mut is_ended) = (Published::default(), false);
     loop {
+        let has_room = under_way.len() < SESSION_PUBLISHES_MAX && bytes < UNDER_WAY_BYTES_MAX;
         tokio::select! {
             biased;
-            Some(answer) = under_way.next() => count(&mut published, &answer?.receipts),
-            message = messages.next(), if !is_ended && under_way.len() < SESSION_PUBLISHES_MAX => {
-                match message {
-                    Some(message) => {
-                        let publish =
-                            call::read_publish(context.form, &message?, &context.stamp())?;
-                        under_way.push_back(queue(&context.engine, &context.call, publish).boxed());
-                    }
-                    None => is_ended = true,
-                }
+            Some((len, answer)) = under_way.next() => {
+                bytes -= len;
+                count(&mut published, &answer?.receipts);
             }
+            () = context.leaving.cancelled(), if !is_ended => {
+                return leave(under_way, published).await;
+            }
+            message = messages.next(), if !is_ended && has_room => match message {
+                Some(message) => {
+                    let message = message?;
+                    let publish = call::read_publish(context.form, &message, &context.stamp())?;
+                    bytes += message.len();
+                    under_way.push_back(tagged(message.len(), queue_in_time(&context, publish).await));
+                }
+                None => is_ended = true,
+            },
             else => break,
         }
     }
     Ok(call::write_published_many(context.form, &published))
+}
+
+/// Queues a publish. While the server takes nothing more, whoever sends is held back.
+async fn queue_in_time(context: &Context, publish: frame::Publish) -> Answering {
+    loop {
+        let mut answer = queue(&context.engine, &context.call, publish.clone()).boxed();
+        match futures_util::poll!(&mut answer) {
+            Poll::Ready(Err(error)) if error.code == ErrorCode::Overloaded => {
+                tokio::time::sleep(error.retry_after.unwrap_or(PAUSE)).await;
+            }
+            Poll::Ready(answered) => return std::future::ready(answered).boxed(),
+            Poll::Pending => return answer,
+        }
+    }
+}
+
+fn tagged(len: usize, answer: Answering) -> BoxFuture<'static, (usize, Answered)> {
+    answer.map(move |answer| (len, answer)).boxed()
+}
+
+/// What is under way is waited for; the client is told what came of it, and to send the rest elsewhere.
+async fn leave(mut under_way: UnderWay, mut published: Published) -> Result<Vec<u8>, Refusal> {
+    while let Some((_, answer)) = under_way.next().await {
+        count(&mut published, &answer?.receipts);
+    }
+    let detail = "this connection is about to end; the details say what was published, send the rest \
+                  over another one";
+    let value = call::write_published_many(Form::Protobuf, &published);
+    let detail_of = Detail { name: "throughline.v1.PublishManyResponse", value };
+    Err(Refusal::from(Error::new(ErrorCode::Draining, detail)).with(detail_of))
 }
 
 fn count(published: &mut Published, receipts: &[Result<Receipt, Error>]) {
@@ -111,6 +151,8 @@ fn count(published: &mut Published, receipts: &[Result<Receipt, Error>]) {
 async fn read(Asked { context, message }: Asked) -> Result<Vec<u8>, Refusal> {
     let call::Read { selection, after, events_max, wait } =
         call::read_read(context.form, &message)?;
+    // It may wait for long.
+    drop(message);
     let Context { engine, call, form, rpc, leaving } = context;
     let wanted = Wanted { engine, call, selection, after, events_max, leaving };
     let found = wanted.events().await?;
@@ -137,7 +179,14 @@ fn subscribe(Asked { context, message }: Asked) -> Result<EncodedStream, Refusal
 }
 
 /// Publishes whose receipts are waited for.
-type UnderWay = FuturesOrdered<BoxFuture<'static, Result<engine::Answer, Error>>>;
+type UnderWay = FuturesOrdered<BoxFuture<'static, (usize, Answered)>>;
+type Answering = BoxFuture<'static, Answered>;
+type Answered = Result<engine::Answer, Error>;
+
+/// Bytes of messages whose receipts are waited for: a little of what may wait for the log.
+const UNDER_WAY_BYTES_MAX: usize = FRAME_BYTES_MAX;
+/// Before what was not taken is queued again.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Enough to see what is wrong with the others.
 const REFUSALS_MAX: usize = 100;

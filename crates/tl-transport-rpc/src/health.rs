@@ -29,14 +29,15 @@ async fn check(asked: Asked) -> Result<Vec<u8>, Refusal> {
 
 fn watch(asked: Asked) -> Result<EncodedStream, Refusal> {
     let status = status(&asked)?;
-    let Context { form, leaving, .. } = asked.context;
+    let Context { engine, form, leaving, .. } = asked.context;
     let now = status.unwrap_or(ServingStatus::SERVICE_UNKNOWN);
     let told = stream::once(std::future::ready(Ok(message(form, now))));
     let later = leaving.cancelled_owned().map(move |()| {
-        let not_serving = (now == ServingStatus::SERVING).then_some(ServingStatus::NOT_SERVING);
-        stream::iter(not_serving.map(|status| Ok(message(form, status))))
-            // A stream that stays would hold the connection.
-            .chain(stream::once(std::future::ready(Err(failure(&stopping())))))
+        // It may be only the connection that ends.
+        let is_new = now == ServingStatus::SERVING && engine.draining().is_cancelled();
+        let not_serving = is_new.then(|| Ok(message(form, ServingStatus::NOT_SERVING)));
+        // A stream that stays would hold the connection.
+        stream::iter(not_serving).chain(stream::once(std::future::ready(Err(failure(&ending())))))
     });
     Ok(told.chain(later.flatten_stream()).boxed())
 }
@@ -61,6 +62,6 @@ fn message(form: Form, status: ServingStatus) -> connectrpc::EncodedBody {
     Bytes::from(write(form, status)).into()
 }
 
-fn stopping() -> Error {
-    Error::new(ErrorCode::Draining, "the server is about to stop; watch another one")
+fn ending() -> Error {
+    Error::new(ErrorCode::Draining, "this connection is about to end; watch over another one")
 }

@@ -23,6 +23,7 @@
 //! control is all the credit there is: what nobody reads is not taken from the log.
 
 mod admin;
+mod bounds;
 mod calls;
 mod error;
 mod events;

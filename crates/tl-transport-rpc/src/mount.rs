@@ -7,7 +7,8 @@
 use std::sync::Arc;
 
 use connectrpc::{
-    ConnectError, ConnectRpcBody, ConnectRpcService, DeadlinePolicy, Dispatcher, Limits, MethodKind,
+    ConnectError, ConnectRpcBody, ConnectRpcService, DeadlinePolicy, Dispatcher, Limits,
+    MethodDescriptor, MethodKind,
 };
 use futures_util::FutureExt;
 use tower::Service;
@@ -22,6 +23,7 @@ use tl_transport::http::{Request, Response, Room, Taken};
 use tl_transport::model::Error;
 use tl_transport::model::limits::FRAME_BYTES_MAX;
 
+use crate::bounds::Bounded;
 use crate::error::failure;
 use crate::text;
 
@@ -40,7 +42,7 @@ pub fn limits(message_bytes_max: usize) -> Limits {
         .with_max_request_body_size(message_bytes_max + AROUND_BYTES_MAX)
 }
 
-/// Serves a path, such as `/package.Service/{method}`.
+/// Serves a path, such as `/package.Service`.
 pub fn mount<D: Dispatcher>(host: &mut Host, path: &'static str, service: &ConnectRpcService<D>) {
     let service = service.clone();
     let answer = move |request, room| {
@@ -76,13 +78,19 @@ async fn call<D: Dispatcher>(
     request: Request,
     room: &Room,
 ) -> Response {
-    let has_one_message = has_one_message(service.dispatcher(), request.uri().path());
-    let (request, _taken) = match has_one_message {
-        true => match read(request, service.limits(), room).await {
-            Ok(read) => read,
-            Err(refusal) => return refusal,
-        },
-        false => (request, Taken::default()),
+    let path = request.uri().path();
+    let method = service.dispatcher().lookup(path.strip_prefix('/').unwrap_or(path));
+    let (request, _taken) = match method {
+        Some(method) if has_many_messages(method) => {
+            (request.map(|body| Body::new(Bounded::new(body, room.clone()))), Taken::default())
+        }
+        method => {
+            let limits = method.and_then(|method| method.limits).unwrap_or(*service.limits());
+            match read(request, &limits, room).await {
+                Ok(read) => read,
+                Err(refusal) => return refusal,
+            }
+        }
     };
     match service.call(request).await {
         Ok(response) => respond(response),
@@ -90,11 +98,9 @@ async fn call<D: Dispatcher>(
     }
 }
 
-/// Whether a method's requests are read whole. Others are read message by message.
-fn has_one_message(methods: &impl Dispatcher, path: &str) -> bool {
-    let method = methods.lookup(path.strip_prefix('/').unwrap_or(path));
-    let has_many = |kind| matches!(kind, MethodKind::ClientStreaming | MethodKind::BidiStreaming);
-    !method.is_some_and(|method| has_many(method.kind))
+/// Whether requests are read message by message. Others are read whole.
+fn has_many_messages(method: MethodDescriptor) -> bool {
+    matches!(method.kind, MethodKind::ClientStreaming | MethodKind::BidiStreaming)
 }
 
 /// Reads the body within the bounds that hold for all bodies.

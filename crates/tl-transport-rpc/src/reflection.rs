@@ -18,7 +18,5 @@ pub(crate) fn mount(host: &mut Host) {
     }
 }
 
-const PATHS: [&str; 2] = [
-    "/grpc.reflection.v1.ServerReflection/{method}",
-    "/grpc.reflection.v1alpha.ServerReflection/{method}",
-];
+const PATHS: [&str; 2] =
+    ["/grpc.reflection.v1.ServerReflection", "/grpc.reflection.v1alpha.ServerReflection"];

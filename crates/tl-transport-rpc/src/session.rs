@@ -42,6 +42,8 @@ struct Frames {
 struct Out {
     messages: VecDeque<Bytes>,
     bytes: usize,
+    /// The peer has taken something since the session looked.
+    was_taken: bool,
     /// What the call ends with.
     failure: Option<ConnectError>,
 }
@@ -75,6 +77,7 @@ impl Out {
     fn take(&mut self) -> Option<Bytes> {
         let message = self.messages.pop_front()?;
         self.bytes -= message.len();
+        self.was_taken = true;
         Some(message)
     }
 }
@@ -90,7 +93,9 @@ struct CallCarrier {
 
 impl Carrier for CallCarrier {
     fn poll_receive(&mut self, cx: &mut TaskContext<'_>) -> Result<Poll<Incoming>, CarrierError> {
-        if std::mem::take(&mut self.is_asked) {
+        let was_taken = std::mem::take(&mut lock(&self.out).was_taken);
+        // Who takes what was said is alive, however slow.
+        if std::mem::take(&mut self.is_asked) || was_taken {
             return Ok(Poll::Ready(Incoming::Alive));
         }
         if self.has_finished {

@@ -6,6 +6,7 @@ mod manner;
 mod origin;
 mod trace;
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -112,14 +113,14 @@ pub struct Host {
     origins: Origins,
     tasks: TaskTracker,
     routes: Vec<Route>,
-    delegates: Vec<(&'static str, Delegate)>,
+    delegates: HashMap<&'static str, Delegate>,
 }
 
 impl Host {
     /// A host without rooms. Web pages of other origins than the server's own may only use it if
     /// they are listed.
     pub fn new(engine: Engine, origins: Origins) -> Self {
-        let (routes, delegates) = (Vec::new(), Vec::new());
+        let (routes, delegates) = (Vec::new(), HashMap::new());
         Self { engine, origins, tasks: TaskTracker::new(), routes, delegates }
     }
 
@@ -133,10 +134,10 @@ impl Host {
         self.routes.push(route);
     }
 
-    /// Leaves a path, with `{name}` for a segment that varies, to a protocol of its own. Of the host's
-    /// rules only those about web pages hold there.
+    /// Leaves all paths of one more segment below a path, such as `/package.Service`, to a protocol of its
+    /// own. Of the host's rules only those about web pages hold there.
     pub fn delegate(&mut self, path: &'static str, delegate: Delegate) {
-        self.delegates.push((path, delegate));
+        self.delegates.insert(path, delegate);
     }
 
     /// All routes.
@@ -164,21 +165,10 @@ impl Host {
             };
             router = router.route(path, any(answer));
         }
-        for (path, delegate) in self.delegates {
-            let room = room.clone();
-            let answer = move |request: Request| {
-                let answer = delegate(request, room.clone());
-                async move {
-                    let mut response = answer.await;
-                    response.extensions_mut().insert(Verbatim);
-                    response
-                }
-            };
-            router = router.route(path, any(answer));
-        }
         let router = router.fallback(|| async { problem_response(&not_found()) });
         let (origins, engine) = (Arc::new(self.origins), self.engine);
-        HttpService { router, origins, engine, tasks: self.tasks }
+        let delegates = Arc::new(self.delegates);
+        HttpService { router, delegates, room, origins, engine, tasks: self.tasks }
     }
 }
 
@@ -186,6 +176,8 @@ impl Host {
 #[derive(Clone)]
 pub struct HttpService {
     router: Router,
+    delegates: Arc<HashMap<&'static str, Delegate>>,
+    room: Room,
     origins: Arc<Origins>,
     engine: Engine,
     tasks: TaskTracker,
@@ -224,6 +216,11 @@ impl HttpService {
         if let Some(preflight) = origin.preflight(&request) {
             return (preflight, None);
         }
+        if let Some(delegate) = self.delegate(request.uri().path()) {
+            let mut response = delegate(request, self.room.clone()).await;
+            origin.expose(response.headers_mut());
+            return (response, None);
+        }
         let mut manner = Manner::of(&mut request, origin, self.engine);
         let is_head = request.method() == Method::HEAD;
         if is_head {
@@ -250,9 +247,11 @@ impl HttpService {
     }
 }
 
-/// That a response stays as it is.
-#[derive(Clone, Copy)]
-struct Verbatim;
+impl HttpService {
+    fn delegate(&self, path: &str) -> Option<&Delegate> {
+        self.delegates.get(path.rsplit_once('/')?.0)
+    }
+}
 
 /// That a request is answered as `GET` would be, and is none.
 #[derive(Clone, Copy)]

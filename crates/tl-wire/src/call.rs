@@ -159,10 +159,12 @@ where
     if form == Form::Json && message.len() > UNCOUNTED_BYTES_MAX {
         check_count(message)?;
     }
-    decode_message(form, message).map_err(|error| {
-        let detail = format!("the message is not valid {}: {error}", form.name());
-        Error::new(ErrorCode::MessageInvalid, detail)
-    })
+    decode_message(form, message).map_err(|error| invalid(form, &error))
+}
+
+fn invalid(form: Form, error: &dyn std::fmt::Display) -> Error {
+    let detail = format!("the message is not valid {}: {error}", form.name());
+    Error::new(ErrorCode::MessageInvalid, detail)
 }
 
 /// Writes any message of a call.
@@ -208,10 +210,9 @@ fn check_count(message: &[u8]) -> Result<(), Error> {
         conditions: Option<Elements<IgnoredAny>>,
         events: Option<Elements<IgnoredAny>>,
     }
-    // What is no such message is told more precisely by whoever reads it whole.
-    let Ok(Lists { channels, conditions, events }) = serde_json::from_slice(message) else {
-        return Ok(());
-    };
+    // Whoever read it whole to tell what is wrong would fill its lists until there.
+    let Lists { channels, conditions, events } =
+        serde_json::from_slice(message).map_err(|error| invalid(Form::Json, &error))?;
     let mut lists = [channels, conditions, events].into_iter().flatten();
     lists.try_for_each(|list| list.in_bounds().map(drop))
 }

@@ -77,8 +77,9 @@ fn check_count(message: &[u8]) -> Result<(), Error> {
     struct Subscribe {
         channels: Option<Elements<IgnoredAny>>,
     }
-    // What is no such frame is told more precisely by whoever reads it whole.
-    let Ok(Frame { publish, subscribe }) = serde_json::from_slice(message) else { return Ok(()) };
+    // Whoever read it whole to tell what is wrong would fill its lists until there.
+    let Frame { publish, subscribe } =
+        serde_json::from_slice(message).map_err(|error| invalid(Form::Json, &error))?;
     let channels = subscribe.and_then(|subscribe| subscribe.channels);
     if channels.is_some_and(|channels| channels.in_bounds().is_err()) {
         let detail = SelectionError::TooMany.to_string();
@@ -93,10 +94,12 @@ fn decode<M>(form: Form, message: &[u8]) -> Result<M, Error>
 where
     M: Message + serde::de::DeserializeOwned,
 {
-    decode_message(form, message).map_err(|error| {
-        let detail = format!("the frame is not valid {}: {error}", form.name());
-        Error::new(ErrorCode::FrameInvalid, detail)
-    })
+    decode_message(form, message).map_err(|error| invalid(form, &error))
+}
+
+fn invalid(form: Form, error: &dyn std::fmt::Display) -> Error {
+    let detail = format!("the frame is not valid {}: {error}", form.name());
+    Error::new(ErrorCode::FrameInvalid, detail)
 }
 
 /// Reads a message whose lists take no more memory than those of the largest batch.

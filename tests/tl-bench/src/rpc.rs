@@ -74,7 +74,7 @@ fn call_in_turns(servers: [(&str, u32, u16); 2], call: &Call, runs: &Runs) -> Fi
         figures.note(format!("{name}: processor time for a call, µs"), each_us);
         each_us
     });
-    let [(_, ..), (other, ..)] = servers;
+    let (other, ..) = servers[1];
     let ratio = each_us[1] / each_us[0];
     figures.note(format!("times the work of {other} in the same processor time"), ratio);
     figures

@@ -17,6 +17,7 @@ use futures_util::future::BoxFuture;
 use hyper::body::{Body, Incoming};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, ReadBuf};
+use tokio_util::sync::CancellationToken;
 
 use tl_model::limits::LINGER_TIMEOUT;
 use tl_transport::Replay;
@@ -66,7 +67,7 @@ impl Connection {
             Some(left) => self.go_on(stream.unread(parts.read_buf), is_tls, left),
             None if self.stopping.is_cancelled() => {}
             // Boxed, so that a connection is no larger for what it does last.
-            None => Box::pin(linger(stream)).await,
+            None => Box::pin(linger(stream, self.stopping.clone())).await,
         }
         Ok(())
     }
@@ -112,7 +113,7 @@ impl Connection {
 
 /// Reads what the client still sends, for nothing, when its answer has not waited for that. A socket that
 /// is closed at once cuts off whoever writes to it, and with it the answer (RFC 9112 §9.6).
-async fn linger<S: Io>(mut stream: Replay<S>) {
+async fn linger<S: Io>(mut stream: Replay<S>, stopping: CancellationToken) {
     let mut said = BytesMut::new();
     let gone = poll_fn(|cx| {
         loop {
@@ -124,8 +125,12 @@ async fn linger<S: Io>(mut stream: Replay<S>) {
             }
         }
     });
-    // A client that has not gone by then does not care.
-    let _ = tokio::time::timeout(LINGER_TIMEOUT, gone).await;
+    tokio::select! {
+        () = gone => {}
+        // A client that has not gone by then does not care.
+        () = tokio::time::sleep(LINGER_TIMEOUT) => {}
+        () = stopping.cancelled() => {}
+    }
 }
 
 fn note_end(address: SocketAddr, ended: Result<(), ConnectionError>) {

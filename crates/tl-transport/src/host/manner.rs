@@ -7,7 +7,6 @@ use http_body::Body as _;
 
 use tl_engine::Engine;
 
-use super::Verbatim;
 use super::added::Added;
 use super::origin::Allowed;
 use super::trace::{self, TraceId};
@@ -58,10 +57,6 @@ impl Manner {
 
     /// Makes an answer what this request gets.
     pub(super) async fn finish(self, mut response: Response) -> Response {
-        if response.extensions_mut().remove::<Verbatim>().is_some() {
-            self.origin.expose(response.headers_mut());
-            return response;
-        }
         if trace::is_problem(&response) {
             let trace = self.said.as_ref().and_then(|said| said.trace);
             // Boxed, as in what is packed.

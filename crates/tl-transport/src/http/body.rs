@@ -38,7 +38,11 @@ impl Room {
     }
 
     /// Makes room for a body that has grown to this size.
-    pub(super) fn make(&self, taken: &mut Taken, len: usize) -> Result<(), Error> {
+    ///
+    /// # Errors
+    ///
+    /// `overloaded`.
+    pub fn make(&self, taken: &mut Taken, len: usize) -> Result<(), Error> {
         let has = taken.0.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
         let missing = len.saturating_sub(BODY_BYTES_FREE + has);
         if missing == 0 {

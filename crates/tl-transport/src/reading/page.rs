@@ -87,11 +87,15 @@ impl Wanted {
                 is_overtaken.set(is_overtaken.get() || is_behind);
                 is_document
             };
-            let mut documents = page.events.into_iter().filter(is_document);
-            let taken: Vec<_> = documents.by_ref().take(events_max - found.events.len()).collect();
-            let has_more = documents.next().is_some();
-            bytes += taken.iter().map(LoggedEvent::cost).sum::<usize>();
-            found.events.extend(taken.into_iter().map(share));
+            let mut has_more = false;
+            for document in page.events.into_iter().filter(is_document) {
+                if found.events.len() == *events_max || bytes >= PAGE_BYTES_MAX {
+                    has_more = true;
+                    break;
+                }
+                bytes += document.cost();
+                found.events.push(share(document));
+            }
             let last = found.events.last().map_or(page.next.offset, |(offset, _)| *offset);
             found.next = if has_more { Position { offset: last, ..page.next } } else { page.next };
             found.caught_up = page.caught_up && !has_more && !is_overtaken.get();

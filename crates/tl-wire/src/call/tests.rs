@@ -64,6 +64,9 @@ fn what_is_no_message_is_refused() {
     let many = format!(r#"{{"channel":"a","events":[{}{{}}]}}"#, "{},".repeat(40_000));
     let error = read_publish(Form::Json, many.as_bytes(), &FixedStamp).expect_err("too many");
     assert_eq!(error.code, ErrorCode::BatchTooLarge);
+    let broken = &many.as_bytes()[..many.len() - 2];
+    let error = read_publish(Form::Json, broken, &FixedStamp).expect_err("it breaks off");
+    assert_eq!(error.code, ErrorCode::MessageInvalid);
     let large = vec![b' '; FRAME_BYTES_MAX + 1];
     let error = read_subscribe(Form::Json, &large).expect_err("too large");
     assert_eq!(error.code, ErrorCode::BodyTooLarge);

@@ -145,7 +145,7 @@ fn delivered(logged: &LoggedEvent, at: Position, previous: Position) -> Event {
         source: logged.event.source().to_owned(),
         event_type: logged.event.event_type().to_owned(),
         time: owned(logged.event.time()),
-        data: logged.event.data().map(Into::into),
+        data: logged.event.data(),
         channel: logged.channel.as_str().to_owned(),
         cursor: text(at),
         previous: text(previous),
