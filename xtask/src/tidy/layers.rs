@@ -54,7 +54,7 @@ const IMPURE: &[&str] =
     &["fastrand", "futures-util", "getrandom", "hyper", "rand", "socket2", "tokio", "uuid"];
 
 /// Who may start a server within itself.
-const BINARIES: &[&str] = &["throughline", "tl-bench", "tl-testbench"];
+const BINARIES: &[&str] = &["throughline", "tl-testbench"];
 
 struct Layer {
     crates: &'static [&'static str],

@@ -1,5 +1,5 @@
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use crate::machine;
@@ -18,11 +18,10 @@ impl Peer {
 
     /// Starts one of those that `tl-bench-peer` knows.
     pub(super) fn start(words: &[&str]) -> Self {
-        let program = std::env::current_exe().expect("the program knows itself");
         let mut command = Command::new("taskset");
         command.args(["--cpu-list", &machine::SERVER_CORE.to_string()]);
-        command.arg(program.with_file_name("tl-bench-peer")).args(words);
-        let mut child = command.stdout(Stdio::piped()).spawn().expect("it is built beside this");
+        command.arg(built()).args(words);
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("it has been built");
         let mut port = String::new();
         let said = child.stdout.take().expect("it is piped");
         BufReader::new(said).read_line(&mut port).expect("it says its port");
@@ -32,6 +31,17 @@ impl Peer {
     pub(super) fn id(&self) -> u32 {
         self.child.id()
     }
+}
+
+/// The program, built from its present source, with features that are its own.
+fn built() -> PathBuf {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tl-bench-peer");
+    let target = source.join("target");
+    let mut build = Command::new(env!("CARGO"));
+    build.args(["build", "--quiet", "--release", "--locked", "--manifest-path"]);
+    build.arg(source.join("Cargo.toml")).arg("--target-dir").arg(&target);
+    assert!(build.status().expect("cargo runs").success(), "the peers are built");
+    target.join("release/tl-bench-peer")
 }
 
 impl Drop for Peer {
