@@ -120,7 +120,7 @@ mod tests {
 
     /// Pieces of a body, and then nothing for ever.
     fn stalled(pieces: Vec<&'static [u8]>) -> Body {
-        let pieces = stream::iter(pieces).map(|piece| Ok::<_, std::io::Error>(piece));
+        let pieces = stream::iter(pieces).map(Ok::<_, std::io::Error>);
         let body = Body::from_stream(pieces.chain(stream::pending()));
         Body::new(Bounded::new(body, Room::default()))
     }
