@@ -4,7 +4,7 @@ use tl_client::{
     ChangeOptions, Client, ClientError, Condition, Draft, IdempotencyKey, Protocol, PublishOptions,
     Receipt,
 };
-use tl_conformance::{Cutter, RunningServer, ServerOptions, free_port};
+use tl_conformance::{Cutter, RawSocket, RunningServer, ServerOptions, free_port};
 use tl_model::{ErrorCode, Form};
 
 /// Everything that publishes by calls.
@@ -133,7 +133,7 @@ async fn a_request_can_be_repeated_on_another_transport() {
 #[tokio::test]
 async fn a_change_of_a_document_can_be_repeated_as_a_call() {
     let server = RunningServer::start(&ServerOptions::default());
-    let (client, http) = (server.client(), reqwest::Client::new());
+    let (client, mut http) = (server.client(), RawSocket::connect(server.port()).await);
     let put = r#""document": {"datacontenttype": "application/json", "data": {"n": 1.50}}"#;
     for (method, event) in [
         ("PutState", put),
@@ -148,10 +148,14 @@ async fn a_change_of_a_document_can_be_repeated_as_a_call() {
             _ => client.delete_state("a", &options).await,
         };
         let message = format!(r#"{{"channel": "a", "idempotencyKey": "{method}", {event}}}"#);
-        let call = http.post(format!("{}/throughline.v1.StateService/{method}", server.url()));
-        let call = call.header("content-type", "application/json").body(message);
-        let answer = call.send().await.expect("an answer").bytes().await.expect("a body");
-        let answer: serde_json::Value = serde_json::from_slice(&answer).expect("JSON");
+        let call = format!(
+            "POST /throughline.v1.StateService/{method} HTTP/1.1\r\nHost: localhost\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{message}",
+            message.len()
+        );
+        http.send(call).await;
+        let answer = http.answer().await.expect("an answer").body;
+        let answer: serde_json::Value = serde_json::from_str(&answer).expect("JSON");
         assert_eq!(answer["replayed"], true, "{method}: {answer}");
         assert_eq!(answer["receipt"]["cursor"], receipt.expect("a receipt").cursor, "{method}");
     }
