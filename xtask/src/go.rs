@@ -11,12 +11,9 @@ pub(crate) fn go(args: &[&str]) -> Command {
     command(if usual.exists() { GO } else { "go" }, args)
 }
 
-/// Installs a program, such as `host/module/program@v1.2.3`, unless it is there.
-pub(crate) fn install(package: &str, program: &Path) -> Result {
-    if program.exists() {
-        return Ok(());
-    }
-    let directory = program.parent().unwrap_or(program);
+/// Installs a program, such as `host/module/program@v1.2.3`, into a directory. What is there in its
+/// version stays.
+pub(crate) fn install(package: &str, directory: &Path) -> Result {
     run(go(&["install", package]).env("GOBIN", directory).env("CGO_ENABLED", "0"))
 }
 

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use crate::go::go;
+use crate::go;
 use crate::run::{Result, command, root, run};
 use crate::suite::{about, target};
 
@@ -38,7 +38,7 @@ fn install_python_packages() -> Result {
 
 fn install_grpcurl() -> Result {
     let package = format!("github.com/fullstorydev/grpcurl/cmd/grpcurl@{GRPCURL_VERSION}");
-    run(go(&["install", &package]).env("GOBIN", home().join("bin")).env("CGO_ENABLED", "0"))
+    go::install(&package, &home().join("bin"))
 }
 
 /// Where the tests look for them.

@@ -144,9 +144,9 @@ pub const HEADERS_BYTES_MAX: usize = 32 * 1024;
 pub const HEADERS_MAX: usize = 100;
 /// Streams one HTTP/2 connection may have open.
 pub const HTTP2_STREAMS_MAX: u32 = 1_000;
-/// Bytes that may wait to be sent on one stream of HTTP/2 before its body is asked for more: as much as
-/// any other slow reader can hold.
-pub const HTTP2_SEND_BYTES_MAX: usize = 64 * 1024;
+/// Bytes that may wait to be sent on one stream of HTTP/2, or connection of HTTP/1.1, before its body is
+/// asked for more: as much as any other slow reader can hold.
+pub const SEND_BYTES_MAX: usize = 64 * 1024;
 /// Bytes that a client of HTTP/2 may send before they are read, on all its streams together: what several
 /// of them hold back leaves room for the others.
 pub const HTTP2_RECEIVE_BYTES_MAX: u32 = 2 * 1024 * 1024;

@@ -28,8 +28,7 @@ use tokio_util::task::TaskTracker;
 
 use tl_engine::Engine;
 use tl_model::limits::{
-    HEADERS_BYTES_MAX, HEADERS_MAX, HEADERS_TIMEOUT, HEARTBEATS_DEAD, HTTP2_SEND_BYTES_MAX,
-    IDLE_TIMEOUT,
+    HEADERS_BYTES_MAX, HEADERS_MAX, HEADERS_TIMEOUT, HEARTBEATS_DEAD, IDLE_TIMEOUT, SEND_BYTES_MAX,
 };
 use tl_transport::http::Response;
 use tl_transport::http::axum::body::Body;
@@ -65,7 +64,7 @@ impl ListenOptions {
             .header_read_timeout(IDLE_TIMEOUT)
             .max_headers(HEADERS_MAX)
             .max_header_size(HEADERS_BYTES_MAX)
-            .max_buf_size(HTTP2_SEND_BYTES_MAX);
+            .max_buf_size(SEND_BYTES_MAX);
         Ok(Self {
             tls: config.listen.tls.as_ref().map(tls::acceptor).transpose()?,
             heartbeat,

@@ -76,4 +76,4 @@ fn write(mut output: impl Write, address: SocketAddr, pem_cert: Bytes) -> io::Re
     output.flush()
 }
 
-const PATH: &str = "/connectrpc.conformance.v1.ConformanceService";
+const PATH: &str = "connectrpc.conformance.v1.ConformanceService";

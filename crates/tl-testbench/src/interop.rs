@@ -24,7 +24,7 @@ pub(crate) struct Interop;
 
 impl Transport for Interop {
     fn mount(&self, host: &mut Host) {
-        mount::mount(host, "/grpc.testing.TestService", &mount::service(methods()));
+        mount::mount(host, "grpc.testing.TestService", &mount::service(methods()));
     }
 }
 

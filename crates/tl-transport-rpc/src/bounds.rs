@@ -4,10 +4,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http_body::{Body as HttpBody, Frame};
 use tokio::time::{Instant, Sleep};
 
 use tl_transport::http::axum::body::Body;
+use tl_transport::http::http_body::{Body as HttpBody, Frame};
 use tl_transport::http::{Room, Taken};
 use tl_transport::model::limits::BODY_TIMEOUT;
 

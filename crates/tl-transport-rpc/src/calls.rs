@@ -7,8 +7,8 @@ use connectrpc::{
     CodecFormat, ConnectError, Dispatcher, EncodedStream, MethodDescriptor, Payload, Protocol,
     RequestContext, Response,
 };
-use futures_util::future::BoxFuture;
-
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, ready};
 use tokio_util::sync::CancellationToken;
 
 use tl_transport::engine::Engine;
@@ -19,27 +19,14 @@ use tl_transport::{Bytes, EngineStamp, Leaving};
 use crate::error::Refusal;
 use crate::{Rpc, admin, events, health, mount, schemas, state};
 
-/// Where calls arrive.
-pub(crate) const PATHS: &[&str] = &[
-    "/grpc.health.v1.Health",
-    "/throughline.v1.AdminService",
-    "/throughline.v1.EventService",
-    "/throughline.v1.SchemaService",
-    "/throughline.v1.StateService",
-];
-
-/// All methods.
-const METHODS: &[&[Method]] =
+/// All methods, by service.
+pub(crate) const METHODS: &[&[Method]] =
     &[admin::METHODS, events::METHODS, health::METHODS, schemas::METHODS, state::METHODS];
 
-/// The paths of all methods.
-pub(crate) fn paths() -> impl Iterator<Item = &'static str> {
-    METHODS.iter().copied().flatten().map(|method| method.path)
-}
-
-/// Whether there is a service of this name.
-pub(crate) fn is_service(name: &str) -> bool {
-    paths().filter_map(|path| path.split_once('/')).any(|(service, _)| service == name)
+/// The names of all services, each once.
+pub(crate) fn services() -> impl Iterator<Item = &'static str> {
+    let of = |methods: &&'static [Method]| Some(methods.first()?.path.split_once('/')?.0);
+    METHODS.iter().filter_map(of)
 }
 
 /// A method of a service.
@@ -115,9 +102,7 @@ impl Calls {
         if format == CodecFormat::Json && has_events(path) && is_generated(request) {
             return Err(Error::new(ErrorCode::MessageInvalid, SEND_PROTOBUF).into());
         }
-        let deadline = request.deadline();
-        let call = Call::default();
-        let call = deadline.map_or(call.clone(), |deadline| call.until(deadline));
+        let call = Call { deadline: request.deadline(), ..Call::default() };
         let form = match format {
             CodecFormat::Json => Form::Json,
             _ => Form::Protobuf,
@@ -156,7 +141,7 @@ impl Dispatcher for Calls {
         let (Some(Handler::Query(handler) | Handler::Unary(handler)), Ok(message)) =
             (self.handler(path), message.encoded())
         else {
-            return Box::pin(std::future::ready(Err(unknown(path))));
+            return unknown(path);
         };
         let context = self.context(path, &request, format);
         answer(context.map(|context| handler(Asked { context, message })))
@@ -170,13 +155,10 @@ impl Dispatcher for Calls {
         format: CodecFormat,
     ) -> StreamingResult {
         let Some(Handler::ServerStream(handler)) = self.handler(path) else {
-            return Box::pin(std::future::ready(Err(unknown(path))));
+            return unknown(path);
         };
-        let is_packed = is_packed(&request);
         let context = self.context(path, &request, format);
-        let stream = context.and_then(|context| handler(Asked { context, message }));
-        let response = stream.map(|stream| streaming(stream, is_packed));
-        Box::pin(std::future::ready(response.map_err(ConnectError::from)))
+        stream(context.and_then(|context| handler(Asked { context, message })), &request)
     }
 
     fn call_client_streaming(
@@ -187,7 +169,7 @@ impl Dispatcher for Calls {
         format: CodecFormat,
     ) -> UnaryResult {
         let Some(Handler::ClientStream(handler)) = self.handler(path) else {
-            return Box::pin(std::future::ready(Err(unknown(path))));
+            return unknown(path);
         };
         let context = self.context(path, &request, format);
         answer(context.map(|context| handler(context, messages)))
@@ -201,12 +183,10 @@ impl Dispatcher for Calls {
         format: CodecFormat,
     ) -> StreamingResult {
         let Some(Handler::Bidi(handler)) = self.handler(path) else {
-            return Box::pin(std::future::ready(Err(unknown(path))));
+            return unknown(path);
         };
-        let is_packed = is_packed(&request);
-        let stream = self.context(path, &request, format).map(|it| handler(it, messages));
-        let response = stream.map(|stream| streaming(stream, is_packed));
-        Box::pin(std::future::ready(response.map_err(ConnectError::from)))
+        let context = self.context(path, &request, format);
+        stream(context.map(|context| handler(context, messages)), &request)
     }
 }
 
@@ -229,8 +209,10 @@ fn is_generated(request: &RequestContext) -> bool {
 
 /// Every subscriber of an event would have it packed anew, so streams are packed only for those who pack
 /// what they send.
-fn streaming(stream: EncodedStream, is_packed: bool) -> Response<EncodedStream> {
-    Response::new(stream).compress((!is_packed).then_some(false))
+fn stream(stream: Result<EncodedStream, Refusal>, request: &RequestContext) -> StreamingResult {
+    let packs = if is_packed(request) { None } else { Some(false) };
+    let response = stream.map(|stream| Response::new(stream).compress(packs));
+    ready(response.map_err(ConnectError::from)).boxed()
 }
 
 fn is_packed(request: &RequestContext) -> bool {
@@ -238,8 +220,8 @@ fn is_packed(request: &RequestContext) -> bool {
     codings.any(|coding| coding != "identity")
 }
 
-fn unknown(path: &str) -> ConnectError {
-    ConnectError::unimplemented(format!("there is no method {path}"))
+fn unknown<T: Send + 'static>(path: &str) -> BoxFuture<'static, Result<T, ConnectError>> {
+    ready(Err(ConnectError::unimplemented(format!("there is no method {path}")))).boxed()
 }
 
 const SEND_PROTOBUF: &str = "here an event in JSON is a CloudEvent, which generated clients do not know: \

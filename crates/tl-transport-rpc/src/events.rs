@@ -89,8 +89,10 @@ async fn publish_many(context: Context, mut messages: RequestStream) -> Result<V
                 Some(message) => {
                     let message = message?;
                     let publish = call::read_publish(context.form, &message, &context.stamp())?;
-                    bytes += message.len();
-                    under_way.push_back(tagged(message.len(), queue_in_time(&context, publish).await));
+                    let answering = queue_in_time(&context, publish).await;
+                    let len = message.len();
+                    bytes += len;
+                    under_way.push_back(answering.map(move |answer| (len, answer)).boxed());
                 }
                 None => is_ended = true,
             },
@@ -114,10 +116,6 @@ async fn queue_in_time(context: &Context, publish: frame::Publish) -> Answering 
     }
 }
 
-fn tagged(len: usize, answer: Answering) -> BoxFuture<'static, (usize, Answered)> {
-    answer.map(move |answer| (len, answer)).boxed()
-}
-
 /// What is under way is waited for; the client is told what came of it, and to send the rest elsewhere.
 async fn leave(mut under_way: UnderWay, mut published: Published) -> Result<Vec<u8>, Refusal> {
     while let Some((_, answer)) = under_way.next().await {
@@ -126,8 +124,8 @@ async fn leave(mut under_way: UnderWay, mut published: Published) -> Result<Vec<
     let detail = "this connection is about to end; the details say what was published, send the rest \
                   over another one";
     let value = call::write_published_many(Form::Protobuf, &published);
-    let detail_of = Detail { name: "throughline.v1.PublishManyResponse", value };
-    Err(Refusal::from(Error::new(ErrorCode::Draining, detail)).with(detail_of))
+    let refusal = Refusal::from(Error::new(ErrorCode::Draining, detail));
+    Err(refusal.with(Detail { name: "throughline.v1.PublishManyResponse", value }))
 }
 
 fn count(published: &mut Published, receipts: &[Result<Receipt, Error>]) {
@@ -178,7 +176,7 @@ fn subscribe(Asked { context, message }: Asked) -> Result<EncodedStream, Refusal
     Ok(subscribe::stream(&context, subscription))
 }
 
-/// Publishes whose receipts are waited for.
+/// Publishes whose receipts are waited for, each with the bytes of its message.
 type UnderWay = FuturesOrdered<BoxFuture<'static, (usize, Answered)>>;
 type Answering = BoxFuture<'static, Answered>;
 type Answered = Result<engine::Answer, Error>;

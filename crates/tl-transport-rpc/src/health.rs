@@ -9,7 +9,7 @@ use tl_transport::wire::call;
 use tl_transport::wire::generated::grpc::health::v1::health_check_response::ServingStatus;
 use tl_transport::wire::generated::grpc::health::v1::{HealthCheckRequest, HealthCheckResponse};
 
-use crate::calls::{Asked, Context, Handler, Method, is_service};
+use crate::calls::{Asked, Context, Handler, Method, services};
 use crate::error::{Refusal, failure};
 
 pub(crate) const METHODS: &[Method] = &[
@@ -45,7 +45,7 @@ fn watch(asked: Asked) -> Result<EncodedStream, Refusal> {
 /// `None` if there is no such service.
 fn status(asked: &Asked) -> Result<Option<ServingStatus>, Refusal> {
     let request: HealthCheckRequest = call::decode(asked.context.form, &asked.message)?;
-    if !(request.service.is_empty() || is_service(&request.service)) {
+    if !request.service.is_empty() && services().all(|service| service != request.service) {
         return Ok(None);
     }
     Ok(Some(match asked.context.engine.draining().is_cancelled() {

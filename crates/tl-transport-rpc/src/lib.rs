@@ -70,8 +70,8 @@ impl Transport for Rpc {
     fn mount(&self, host: &mut Host) {
         let calls = Calls::new(host.engine().clone(), *self);
         let service = mount::service(calls);
-        for path in calls::PATHS {
-            mount::mount(host, path, &service);
+        for name in calls::services() {
+            mount::mount(host, name, &service);
         }
         if self.reflection {
             reflection::mount(host);

@@ -1,8 +1,8 @@
 //! Services of `connectrpc` on the host's paths.
 //!
 //! Whatever mounts here is served as gRPC, gRPC-Web and Connect by the server's own listener, with its
-//! bounds on bodies. Of an unknown path the library would make an answer of its own, so every path is
-//! mounted by name.
+//! bounds on bodies. Of an unknown path the library would make an answer of its own, so every service is
+//! mounted by its name.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use tl_transport::http::types::header::{
     CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
 };
 use tl_transport::http::types::{Method, StatusCode, Version};
-use tl_transport::http::{Request, Response, Room, Taken};
+use tl_transport::http::{Request, Response, Room, Taken, http_body};
 use tl_transport::model::Error;
 use tl_transport::model::limits::FRAME_BYTES_MAX;
 
@@ -42,14 +42,14 @@ pub fn limits(message_bytes_max: usize) -> Limits {
         .with_max_request_body_size(message_bytes_max + AROUND_BYTES_MAX)
 }
 
-/// Serves a path, such as `/package.Service`.
-pub fn mount<D: Dispatcher>(host: &mut Host, path: &'static str, service: &ConnectRpcService<D>) {
+/// Serves the methods of a service, such as `package.Service`.
+pub fn mount<D: Dispatcher>(host: &mut Host, name: &str, service: &ConnectRpcService<D>) {
     let service = service.clone();
     let answer = move |request, room| {
         let service = service.clone();
         answer(service, request, room).boxed()
     };
-    host.delegate(path, Arc::new(answer));
+    host.delegate(format!("/{name}"), Arc::new(answer));
 }
 
 async fn answer<D: Dispatcher>(

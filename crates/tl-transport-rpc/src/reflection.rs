@@ -13,10 +13,10 @@ pub(crate) fn mount(host: &mut Host) {
     let reflector = Reflector::from_descriptor_set_bytes(DESCRIPTORS);
     let reflector = reflector.expect("the contract was compiled with all it imports");
     let service = mount::service(install(Router::new(), reflector));
-    for path in PATHS {
-        mount::mount(host, path, &service);
+    for name in NAMES {
+        mount::mount(host, name, &service);
     }
 }
 
-const PATHS: [&str; 2] =
-    ["/grpc.reflection.v1.ServerReflection", "/grpc.reflection.v1alpha.ServerReflection"];
+const NAMES: [&str; 2] =
+    ["grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"];

@@ -130,7 +130,7 @@ impl Carrier for CallCarrier {
         let (code, detail) = match reason {
             CloseReason::Dead => (ErrorCode::DeadlineExceeded, "the client gave no sign of life"),
             CloseReason::GoingAway => {
-                (ErrorCode::Draining, "the server is about to stop; open a new session")
+                (ErrorCode::Draining, "this connection is about to end; open a new session")
             }
         };
         lock(&self.out).failure = Some(failure(&Error::new(code, detail)));

@@ -59,10 +59,7 @@ type Message = Result<EncodedBody, ConnectError>;
 impl Stream for Deliveries {
     type Item = Message;
 
-    fn poll_next(
-        mut self: Pin<&mut Self>,
-        cx: &mut TaskContext<'_>,
-    ) -> Poll<Option<Result<EncodedBody, ConnectError>>> {
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Option<Message>> {
         match std::mem::replace(&mut self.stage, Stage::Delivering) {
             Stage::Opening => {
                 let at = self.subscription.position();
@@ -83,6 +80,10 @@ impl Stream for Deliveries {
 
 impl Deliveries {
     fn poll_message(&mut self, cx: &mut TaskContext<'_>) -> Poll<Message> {
+        // Also while there is always something to deliver.
+        if self.leaving.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(self.say_goodbye());
+        }
         match self.subscription.poll_next(cx) {
             Poll::Ready(Ok(delivery)) => return Poll::Ready(self.deliver(delivery)),
             Poll::Ready(Err(error)) => {
@@ -90,9 +91,6 @@ impl Deliveries {
                 return Poll::Ready(Err(failure(&error)));
             }
             Poll::Pending => {}
-        }
-        if self.leaving.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(self.say_goodbye());
         }
         if self.timer.as_mut().poll(cx).is_ready() {
             self.rest();

@@ -9,11 +9,11 @@ use std::task::{Context, Poll, ready};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
-use http_body::Frame;
 
 use tl_transport::http::axum::body::Body;
+use tl_transport::http::http_body::{self, Frame};
 use tl_transport::http::types::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue};
-use tl_transport::http::{Request, Response, http_body};
+use tl_transport::http::{Request, Response};
 
 /// Whether a request comes in the text form, and wants its answer so.
 pub(crate) fn is_text(headers: &HeaderMap) -> bool {

@@ -113,7 +113,7 @@ pub struct Host {
     origins: Origins,
     tasks: TaskTracker,
     routes: Vec<Route>,
-    delegates: HashMap<&'static str, Delegate>,
+    delegates: HashMap<String, Delegate>,
 }
 
 impl Host {
@@ -136,7 +136,7 @@ impl Host {
 
     /// Leaves all paths of one more segment below a path, such as `/package.Service`, to a protocol of its
     /// own. Of the host's rules only those about web pages hold there.
-    pub fn delegate(&mut self, path: &'static str, delegate: Delegate) {
+    pub fn delegate(&mut self, path: String, delegate: Delegate) {
         self.delegates.insert(path, delegate);
     }
 
@@ -176,7 +176,7 @@ impl Host {
 #[derive(Clone)]
 pub struct HttpService {
     router: Router,
-    delegates: Arc<HashMap<&'static str, Delegate>>,
+    delegates: Arc<HashMap<String, Delegate>>,
     room: Room,
     origins: Arc<Origins>,
     engine: Engine,
@@ -245,9 +245,7 @@ impl HttpService {
             at_once => (manner.finish(response).await, at_once),
         }
     }
-}
 
-impl HttpService {
     fn delegate(&self, path: &str) -> Option<&Delegate> {
         self.delegates.get(path.rsplit_once('/')?.0)
     }

@@ -25,7 +25,7 @@ pub(crate) async fn ours(listening: impl FnOnce(SocketAddr)) {
     let engine = Engine::start(store, environment, Options::default());
     let options = ListenOptions::new(&Config::default(), &engine).expect("without TLS");
     let mut host = Host::new(engine, Origins::default());
-    mount::mount(&mut host, "/bench.Echo", &mount::service(Echo));
+    mount::mount(&mut host, "bench.Echo", &mount::service(Echo));
     let listener = Listener::bind((Ipv4Addr::LOCALHOST, 0).into()).expect("a free port");
     listening(listener.address());
     let (never, connections) = (CancellationToken::new(), TaskTracker::new());

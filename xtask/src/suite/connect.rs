@@ -10,8 +10,8 @@ use crate::run::{self, Result, cargo, command, say};
 /// Runs all cases of what the server has.
 pub(crate) fn run() -> Result {
     let home = home("connect");
-    let runner = home.join(VERSION).join("connectconformance");
-    go::install(&format!("{PACKAGE}@{VERSION}"), &runner)?;
+    go::install(&format!("{PACKAGE}@{VERSION}"), &home)?;
+    let runner = home.join("connectconformance");
     // Not a release build: this one has all its assertions.
     run::run(&mut cargo(&["build", "--package", "tl-testbench"]))?;
     let (features, log) = (home.join("features.yaml"), home.join("runner.log"));

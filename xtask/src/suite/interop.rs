@@ -12,8 +12,8 @@ use crate::run::{self, Result, cargo, command, output, say};
 /// Runs all cases that need no cloud, without TLS and with it.
 pub(crate) fn run() -> Result {
     let home = home("grpc-interop");
-    let client = home.join(VERSION).join("client");
-    go::install(&format!("{PACKAGE}@{VERSION}"), &client)?;
+    go::install(&format!("{PACKAGE}@{VERSION}"), &home)?;
+    let client = home.join("client");
     // Not a release build: this one has all its assertions.
     run::run(&mut cargo(&["build", "--package", "tl-testbench"]))?;
     let tls = home.join("tls");

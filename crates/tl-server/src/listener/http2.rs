@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tl_engine::Engine;
 use tl_model::limits::{
     HEADERS_BYTES_MAX, HTTP2_RECEIVE_BYTES_MAX, HTTP2_RESETS_FAULTY_MAX, HTTP2_RESETS_PENDING_MAX,
-    HTTP2_SEND_BYTES_MAX, HTTP2_STREAM_RECEIVE_BYTES_MAX,
+    HTTP2_STREAM_RECEIVE_BYTES_MAX, SEND_BYTES_MAX,
 };
 use tl_transport::http::{Response, detached};
 use tl_transport::session::spread;
@@ -44,7 +44,7 @@ impl Options {
             .keep_alive_timeout(heartbeat)
             .max_concurrent_streams(config.streams_max)
             .max_header_list_size(HEADERS_BYTES_MAX as u32)
-            .max_send_buf_size(HTTP2_SEND_BYTES_MAX)
+            .max_send_buf_size(SEND_BYTES_MAX)
             .initial_connection_window_size(HTTP2_RECEIVE_BYTES_MAX)
             .initial_stream_window_size(HTTP2_STREAM_RECEIVE_BYTES_MAX)
             .max_pending_accept_reset_streams(HTTP2_RESETS_PENDING_MAX)

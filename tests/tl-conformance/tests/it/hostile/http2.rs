@@ -8,7 +8,7 @@ use tl_conformance::http2::{
     stream_header_block,
 };
 use tl_conformance::{RawSocket, RunningServer, ServerOptions, Vitals};
-use tl_model::limits::{HTTP2_SEND_BYTES_MAX, HTTP2_STREAMS_MAX};
+use tl_model::limits::{HTTP2_STREAMS_MAX, SEND_BYTES_MAX};
 use tokio::net::TcpStream;
 
 use super::{GROWTH_KIB_MAX, server};
@@ -264,5 +264,4 @@ const ACK: u8 = 0x1;
 /// RFC 9113 §6.9.1.
 const WINDOW_MAX: u32 = 0x7fff_ffff;
 /// For each stream what may wait to be sent, a piece more that is ready, and what was read for it.
-const UNREAD_GROWTH_KIB_MAX: u64 =
-    HTTP2_STREAMS_MAX as u64 * 4 * HTTP2_SEND_BYTES_MAX as u64 / 1024;
+const UNREAD_GROWTH_KIB_MAX: u64 = HTTP2_STREAMS_MAX as u64 * 4 * SEND_BYTES_MAX as u64 / 1024;
