@@ -12,8 +12,9 @@ use tl_model::limits::HTTP2_STREAMS_MAX;
 use tl_model::{Form, IdempotencyKey, Position};
 use tl_wire::draft::{Draft, Received};
 use tl_wire::generated::throughline::v1::Receipt;
-use tl_wire::{http_binding, page, problem, receipts};
+use tl_wire::{http_binding, page, receipts};
 
+use crate::answer::{accepted, accepted_after, body};
 use crate::error::ClientError;
 use crate::protocol::Protocol;
 use crate::rpc::{self, EventService};
@@ -177,7 +178,7 @@ impl Client {
         let id = http_binding::escape(id);
         let request = self.http.post(url).header(CONTENT_TYPE, content_type);
         let request = request.header("ce-specversion", "1.0").header("ce-id", id).body(data);
-        let body = accepted(request.send().await?).await?.bytes().await?;
+        let body = body(accepted(request).await?).await?;
         receipts::read_one(&body).map_err(|error| ClientError::Protocol(error.to_string()))
     }
 
@@ -245,11 +246,11 @@ impl Client {
         if let Some(etag) = etag {
             request = request.header(IF_NONE_MATCH, etag);
         }
-        let response = request.send().await?;
+        let response = accepted_after(wait.unwrap_or_default(), request).await?;
         if response.status() == StatusCode::NOT_MODIFIED {
             return Ok(None);
         }
-        read_page(accepted(response).await?).await.map(Some)
+        read_page(response).await.map(Some)
     }
 
     /// The HTTP client below, for requests that have no method here.
@@ -326,21 +327,6 @@ fn connecting(tls: &ClientConfig, protocols: &[&[u8]]) -> reqwest::ClientBuilder
         .http2_keep_alive_timeout(PING_INTERVAL)
 }
 
-/// The response, unless it tells an error.
-pub(crate) async fn accepted(response: Response) -> Result<Response, ClientError> {
-    let status = response.status();
-    if status.is_success() {
-        return Ok(response);
-    }
-    let body = response.bytes().await?;
-    Err(match problem::read(&body) {
-        Some(error) => ClientError::Refused(error),
-        // Not this server's own words: a proxy before it cannot reach it.
-        None if status.is_server_error() => ClientError::Connection(format!("status {status}")),
-        None => ClientError::Protocol(format!("status {status}")),
-    })
-}
-
 /// The page that a response holds.
 pub(crate) async fn read_page(response: Response) -> Result<Page, ClientError> {
     let header = |name: &str| {
@@ -349,7 +335,7 @@ pub(crate) async fn read_page(response: Response) -> Result<Page, ClientError> {
     let seconds = header("poll-interval").and_then(|text| text.parse().ok());
     let poll_again_in = seconds.and_then(|it| Duration::try_from_secs_f64(it).ok());
     let etag = header("etag");
-    let body = response.bytes().await?;
+    let body = body(response).await?;
     let page = page::read(&body).map_err(|error| ClientError::Protocol(error.to_string()))?;
     let page::ReceivedPage { gap, events, next, caught_up } = page;
     Ok(Page { gap, events, next, caught_up, poll_again_in, etag })

@@ -10,7 +10,8 @@
 //!
 //! What is published with an [`IdempotencyKey`] is repeated by the client itself while the connection
 //! is lost or the server cannot take it right now, up to seven times within half a minute or so, and
-//! has its effect once. Without a key nothing is ever repeated.
+//! has its effect once. Without a key nothing is ever repeated. No request waits longer than a minute
+//! for a server that says nothing.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), tl_client::ClientError> {
@@ -28,6 +29,7 @@
 //! # }
 //! ```
 
+mod answer;
 mod backoff;
 mod client;
 mod error;

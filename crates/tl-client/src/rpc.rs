@@ -6,8 +6,6 @@
 mod http;
 mod message;
 
-use std::time::Duration;
-
 use ::http::uri::InvalidUri;
 use base64::Engine as _;
 use base64::engine::DecodePaddingMode;
@@ -25,6 +23,7 @@ use tl_wire::generated::throughline::v1 as contract;
 use tl_wire::generated::throughline::v1::Receipt;
 use tl_wire::generated::throughline::v1::server_frame::Frame;
 
+use crate::answer::in_time;
 use crate::client::{Client, PublishOptions};
 use crate::error::ClientError;
 use crate::session::{conditions, problem};
@@ -76,9 +75,10 @@ impl EventService {
         let attempt = || async {
             let (config, request) = (&self.config, request.clone());
             let options = CallOptions::default();
-            let answer =
+            let call =
                 call_unary::<_, _, UnreadView<'_>>(&self.http, config, PUBLISH, request, options);
-            let message = answer.await.map_err(failure)?.into_view().into_bytes();
+            // Kilobytes that whoever calls need not hold.
+            let message = in_time(Box::pin(call)).await?.into_view().into_bytes();
             let response = decode::<contract::PublishResponse>(Form::Protobuf, &message);
             response
                 .map(|response| response.receipts)
@@ -104,7 +104,8 @@ impl Frames {
     /// The next frame. Nothing is read ahead of it but what the connection's window holds.
     pub(crate) async fn next(&mut self) -> Result<Frame, ClientError> {
         loop {
-            let Some(message) = in_time(self.0.message::<Unread>()).await? else {
+            let message = in_time(self.0.message::<Unread>()).await?;
+            let Some(message) = message else {
                 return Err(ClientError::Connection("the server ended the call".into()));
             };
             // The same fields with the same numbers as the frames of a session.
@@ -118,31 +119,27 @@ impl Frames {
     }
 }
 
-/// Waits no longer than a server that is there is silent.
-async fn in_time<T>(what: impl Future<Output = Result<T, ConnectError>>) -> Result<T, ClientError> {
-    let answer = tokio::time::timeout(SILENCE_MAX, what).await;
-    answer.map_err(|_| ClientError::Connection("silence".into()))?.map_err(failure)
-}
-
-/// Why a call has failed: what the server says, or what has come between.
-fn failure(error: ConnectError) -> ClientError {
-    if let Some(told) = error.details.iter().find_map(told) {
-        return problem(Some(&told)).map_or_else(|senseless| senseless, ClientError::Refused);
-    }
-    let code = error.code;
-    let text = error.message.unwrap_or_else(|| code.as_str().to_owned());
-    // The page of a proxy would follow.
-    let text = text.lines().next().unwrap_or_default();
-    match code {
-        // The library says `internal` of answers that break off.
-        ErrorCode::Canceled
-        | ErrorCode::DeadlineExceeded
-        | ErrorCode::Internal
-        | ErrorCode::Unavailable => ClientError::Connection(text.to_owned()),
-        ErrorCode::Unimplemented => ClientError::Protocol(format!(
-            "{text}; nothing takes calls at this address, so use a transport without"
-        )),
-        _ => ClientError::Protocol(text.to_owned()),
+impl From<ConnectError> for ClientError {
+    /// Why a call has failed: what the server says, or what has come between.
+    fn from(error: ConnectError) -> Self {
+        if let Some(told) = error.details.iter().find_map(told) {
+            return problem(Some(&told)).map_or_else(|senseless| senseless, ClientError::Refused);
+        }
+        let code = error.code;
+        let text = error.message.unwrap_or_else(|| code.as_str().to_owned());
+        // The page of a proxy would follow.
+        let text = text.lines().next().unwrap_or_default();
+        match code {
+            // The library says `internal` of answers that break off.
+            ErrorCode::Canceled
+            | ErrorCode::DeadlineExceeded
+            | ErrorCode::Internal
+            | ErrorCode::Unavailable => Self::Connection(text.to_owned()),
+            ErrorCode::Unimplemented => Self::Protocol(format!(
+                "{text}; nothing takes calls at this address, so use a transport without"
+            )),
+            _ => Self::Protocol(text.to_owned()),
+        }
     }
 }
 
@@ -159,12 +156,11 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     &base64::alphabet::STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
-/// Longer than any server leaves between two heartbeats.
-const SILENCE_MAX: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
+    use std::time::Duration;
 
     use tl_model::Error;
     use tl_wire::call::details;
@@ -185,7 +181,7 @@ mod tests {
                 let (type_url, value) = (detail.name.into(), Some(encode.encode(detail.value)));
                 error = error.with_detail(ErrorDetail { type_url, value, debug: None });
             }
-            let failure = failure(error);
+            let failure = ClientError::from(error);
             assert!(matches!(&failure, ClientError::Refused(it) if *it == refused), "{failure:?}");
             assert_eq!(failure.retry_after(), Some(wait));
         }

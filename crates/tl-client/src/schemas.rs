@@ -4,7 +4,8 @@ use reqwest::{Method, StatusCode, Url};
 
 use tl_wire::schemas::{self, SchemaVersion};
 
-use crate::client::{Client, accepted};
+use crate::answer::{accepted, body};
+use crate::client::Client;
 use crate::error::ClientError;
 
 /// A version that a type's schema is to have.
@@ -37,8 +38,8 @@ impl Client {
     ///
     /// The server could not be reached.
     pub async fn schemas(&self) -> Result<Vec<SchemaVersion>, ClientError> {
-        let response = accepted(self.http.get(self.url("/v1/schemas")).send().await?).await?;
-        schemas::read_many(&response.bytes().await?)
+        let response = accepted(self.http.get(self.url("/v1/schemas"))).await?;
+        schemas::read_many(&body(response).await?)
             .map_err(|error| ClientError::Protocol(error.to_string()))
     }
 
@@ -71,9 +72,9 @@ impl Client {
             url.query_pairs_mut().append_pair("message", message);
         }
         let request = self.http.request(method, url).header(CONTENT_TYPE, new.content_type);
-        let response = accepted(request.body(new.source.clone()).send().await?).await?;
+        let response = accepted(request.body(new.source.clone())).await?;
         let is_new = response.status() == StatusCode::CREATED;
-        let version = schemas::read_one(&response.bytes().await?)
+        let version = schemas::read_one(&body(response).await?)
             .map_err(|error| ClientError::Protocol(error.to_string()))?;
         Ok(PutSchema { version, is_new })
     }

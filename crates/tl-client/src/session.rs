@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream::{SplitSink, SplitStream};
-use futures_util::{SinkExt, StreamExt};
+use futures_util::{SinkExt, StreamExt, TryStreamExt};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -23,6 +23,7 @@ use tl_wire::frame::{read_server, write_client};
 use tl_wire::generated::throughline::v1 as contract;
 use tl_wire::generated::throughline::v1::{Receipt, client_frame, server_frame};
 
+use crate::answer::in_time;
 use crate::client::{Client, PublishOptions};
 use crate::error::ClientError;
 use crate::write::{Condition, is_for_now, repeated};
@@ -240,19 +241,15 @@ async fn next_frame(
     form: Form,
 ) -> Result<server_frame::Frame, ClientError> {
     loop {
-        let next = tokio::time::timeout(SILENCE_MAX, stream.next()).await;
-        let next = next.map_err(|_| ClientError::Connection("silence".into()))?;
-        let bytes = match next {
+        let bytes = match in_time(stream.try_next()).await? {
             None => return Err(ClientError::Connection("the server ended the session".into())),
-            Some(message) => match message? {
-                Message::Text(text) => Bytes::from(text),
-                Message::Binary(bytes) => bytes,
-                Message::Close(close) => {
-                    let reason = close.map_or_else(String::new, |close| close.to_string());
-                    return Err(ClientError::Connection(format!("closed {reason}")));
-                }
-                Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => continue,
-            },
+            Some(Message::Text(text)) => Bytes::from(text),
+            Some(Message::Binary(bytes)) => bytes,
+            Some(Message::Close(close)) => {
+                let reason = close.map_or_else(String::new, |close| close.to_string());
+                return Err(ClientError::Connection(format!("closed {reason}")));
+            }
+            Some(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => continue,
         };
         let frame =
             read_server(form, &bytes).map_err(|it| ClientError::Protocol(it.to_string()))?;
@@ -291,5 +288,3 @@ const FRAMES_AHEAD: usize = 1_024;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The library's own default is 128 KiB for every connection.
 const READ_BUFFER_BYTES: usize = 16 * 1024;
-/// Longer than any server leaves between two heartbeats.
-const SILENCE_MAX: Duration = Duration::from_secs(60);

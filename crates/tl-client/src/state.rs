@@ -7,7 +7,8 @@ use tl_wire::draft::{Draft, Received};
 use tl_wire::generated::throughline::v1::Receipt;
 use tl_wire::{http_binding, json, merge_patch, receipts};
 
-use crate::client::{Client, Page, accepted, read_page};
+use crate::answer::{accepted, body};
+use crate::client::{Client, Page, read_page};
 use crate::error::ClientError;
 use crate::write::ChangeOptions;
 
@@ -21,9 +22,9 @@ impl Client {
     /// The server refused, or could not be reached.
     pub async fn state(&self, channel: &str) -> Result<Option<Received>, ClientError> {
         let request = self.http.get(self.state_url(channel)?).header(ACCEPT, CLOUDEVENT);
-        let body = match accepted(request.send().await?).await {
+        let body = match accepted(request).await {
             Err(ClientError::Refused(error)) if is_absent(&error) => return Ok(None),
-            answer => answer?.bytes().await?,
+            answer => body(answer?).await?,
         };
         let draft: Draft = json::read(&body).map_err(|error| senseless(&error))?;
         draft.receive().map(Some).map_err(|error| senseless(&error))
@@ -100,7 +101,7 @@ impl Client {
         if let Some(limit) = limit {
             url.query_pairs_mut().append_pair("limit", &limit.to_string());
         }
-        read_page(accepted(self.http.get(url).send().await?).await?).await
+        read_page(accepted(self.http.get(url)).await?).await
     }
 
     async fn change(

@@ -6,8 +6,9 @@ use reqwest::header::{IF_MATCH, IF_NONE_MATCH};
 
 use tl_model::{Error, ErrorCode, IdempotencyKey, Position};
 
+use crate::answer::{accepted, body};
 use crate::backoff::Backoff;
-use crate::client::{Client, accepted};
+use crate::client::Client;
 use crate::error::ClientError;
 
 /// What must be true of a channel for a request to have its effect. If it is not, the request is
@@ -51,11 +52,9 @@ impl Client {
             Some(key) => request.header("idempotency-key", quoted(key)),
             None => request,
         };
-        let request = request.build()?;
         let attempt = || async {
             let request = request.try_clone().expect("its body is in memory");
-            let response = accepted(self.http.execute(request).await?).await?;
-            Ok(response.bytes().await?)
+            body(accepted(request).await?).await
         };
         repeated(key, attempt).await
     }

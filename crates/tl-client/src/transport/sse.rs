@@ -10,7 +10,8 @@ use tl_wire::sse::{Block, CONTENT_TYPE, Joiner, Parser};
 use tl_wire::{json, problem};
 
 use super::{Ended, Source, Step, after_text};
-use crate::client::{Client, accepted};
+use crate::answer::{accepted, in_time};
+use crate::client::Client;
 use crate::error::ClientError;
 use crate::subscription::Update;
 
@@ -30,7 +31,7 @@ impl EventStream {
     ) -> Result<Self, Ended> {
         let url = client.events_url(channels, &after_text(after));
         let request = client.http.get(url).header(ACCEPT, CONTENT_TYPE);
-        let response = accepted(request.send().await.map_err(ClientError::from)?).await?;
+        let response = accepted(request).await?;
         let (parser, joiner) = (Parser::new(), Joiner::default());
         Ok(Self { response, parser, joiner, last_id: String::new() })
     }
@@ -48,9 +49,7 @@ impl EventStream {
                     return Ok(Step::Progress(at));
                 }
             }
-            let chunk = tokio::time::timeout(SILENCE_MAX, self.response.chunk()).await;
-            let chunk = chunk.map_err(|_| ClientError::Connection("silence".into()))?;
-            let Some(chunk) = chunk.map_err(ClientError::from)? else {
+            let Some(chunk) = in_time(self.response.chunk()).await? else {
                 let error = ClientError::Connection("the server ended the stream".into());
                 let retry_after = self.parser.retry_ms().map(Duration::from_millis);
                 return Err(Ended { error, retry_after });
@@ -91,6 +90,3 @@ fn step(block: &Block) -> Result<Step, Ended> {
         _ => Step::Progress(at()?),
     })
 }
-
-/// Longer than any server leaves between two heartbeats.
-const SILENCE_MAX: Duration = Duration::from_secs(60);
