@@ -30,10 +30,9 @@ use tl_engine::Engine;
 use tl_model::limits::{
     HEADERS_BYTES_MAX, HEADERS_MAX, HEADERS_TIMEOUT, HEARTBEATS_DEAD, IDLE_TIMEOUT, SEND_BYTES_MAX,
 };
-use tl_transport::http::Response;
-use tl_transport::http::axum::body::Body;
 use tl_transport::http::detached::Detached;
-use tl_transport::{HttpService, Peer, Replay};
+use tl_transport::http::{Request, Response};
+use tl_transport::{HttpService, Replay};
 
 use crate::config::Config;
 
@@ -178,52 +177,35 @@ enum ConnectionError {
 impl Connection {
     async fn serve(self, stream: TcpStream) -> Result<(), ConnectionError> {
         match &self.options.tls {
-            None => self.sniff(stream, false).await,
+            None => self.sniff(stream).await,
             Some(acceptor) => {
                 let accepting = acceptor.accept(stream);
                 let stream = in_time(accepting).await??;
-                self.sniff(stream, true).await
+                self.sniff(stream).await
             }
         }
     }
 
     /// Reads the head of the first request, or the preface of HTTP/2.
-    async fn sniff<S: Io>(self, mut stream: S, is_tls: bool) -> Result<(), ConnectionError> {
+    async fn sniff<S: Io>(self, mut stream: S) -> Result<(), ConnectionError> {
         let mut read = BytesMut::new();
         let Some(version) = in_time(version(&mut stream, &mut read)).await?? else {
             return Ok(());
         };
         let stream = Replay::new(stream, read.freeze());
         match version {
-            Version::Http1 => self.serve_http1(stream, is_tls, None).await,
+            Version::Http1 => self.serve_http1(stream, None).await,
             // Boxed, so that connections of HTTP/1.1 are no larger for it.
-            Version::Http2 => Box::pin(self.serve_http2(stream, is_tls)).await,
+            Version::Http2 => Box::pin(self.serve_http2(stream)).await,
         }
-    }
-
-    fn service_for(&self, is_tls: bool) -> PeerService {
-        PeerService { service: self.service.clone(), peer: Peer { address: self.address, is_tls } }
     }
 }
 
-/// Tells the service who is asking.
-#[derive(Clone)]
-struct PeerService {
-    service: HttpService,
-    peer: Peer,
-}
-
-impl PeerService {
-    /// Answers one request. What takes long is left to the caller.
-    async fn answer(
-        self,
-        mut request: hyper::Request<hyper::body::Incoming>,
-    ) -> (Response, Option<Detached>) {
-        if let Some(refusal) = malformed::refusal(&request) {
-            return (self.service.refuse(request.headers(), refusal).await, None);
-        }
-        request.extensions_mut().insert(self.peer);
-        self.service.answer_detached(request.map(Body::new)).await
+/// Answers one request. What takes long is left to the caller.
+async fn answer(service: HttpService, request: Request) -> (Response, Option<Detached>) {
+    match malformed::refusal(&request) {
+        Some(refusal) => (service.refuse(request.headers(), refusal).await, None),
+        None => service.answer_detached(request).await,
     }
 }
 

@@ -1,19 +1,17 @@
 //! What operators want to know of the server.
 
-use futures_util::FutureExt;
-
 use tl_transport::engine::Engine;
 use tl_transport::wire::call;
 use tl_transport::wire::generated::throughline::v1::{
     GetServerStatusRequest, GetServerStatusResponse,
 };
 
-use crate::calls::{Asked, Handler, Method};
+use crate::calls::{Asked, Handler, Method, answer};
 use crate::error::Refusal;
 
 pub(crate) const METHODS: &[Method] = &[Method {
     path: "throughline.v1.AdminService/GetServerStatus",
-    handler: Handler::Query(|asked| read_status(asked).boxed()),
+    handler: Handler::Query(|asked| answer(read_status(asked))),
 }];
 
 async fn read_status(Asked { context, message }: Asked) -> Result<Vec<u8>, Refusal> {

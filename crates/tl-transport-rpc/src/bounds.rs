@@ -11,6 +11,13 @@ use tl_transport::http::http_body::{Body as HttpBody, Frame};
 use tl_transport::http::{Room, Taken};
 use tl_transport::model::limits::BODY_TIMEOUT;
 
+/// The body of a call.
+pub(crate) enum Messages {
+    /// With its one message, read beforehand.
+    One(Option<Bytes>),
+    Many(Bounded),
+}
+
 /// A body in which every message that has begun takes its part of the memory for bodies, and has to be
 /// whole in time. Between messages it may rest for ever.
 pub(crate) struct Bounded {
@@ -93,6 +100,21 @@ impl HttpBody for Bounded {
             self.follow(data)?;
         }
         Poll::Ready(Some(Ok(frame)))
+    }
+}
+
+impl HttpBody for Messages {
+    type Data = Bytes;
+    type Error = Unbounded;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Unbounded>>> {
+        match self.get_mut() {
+            Self::One(message) => Poll::Ready(message.take().map(|it| Ok(Frame::data(it)))),
+            Self::Many(body) => Pin::new(body).poll_frame(cx),
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The methods, and how a call finds its own.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use connectrpc::dispatcher::{RequestStream, StreamingResult, UnaryResult};
 use connectrpc::{
@@ -9,7 +10,6 @@ use connectrpc::{
 };
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
-use tokio_util::sync::CancellationToken;
 
 use tl_transport::engine::Engine;
 use tl_transport::model::limits::QUERY_BYTES_MAX;
@@ -40,19 +40,23 @@ pub(crate) struct Method {
 #[derive(Clone, Copy)]
 pub(crate) enum Handler {
     /// One message for one, and nothing is changed by it.
-    Query(fn(Asked) -> Answer),
+    Query(fn(Asked) -> UnaryResult),
     /// One message for one.
-    Unary(fn(Asked) -> Answer),
+    Unary(fn(Asked) -> UnaryResult),
     /// One message for many.
-    ClientStream(fn(Context, RequestStream) -> Answer),
+    ClientStream(fn(Context, RequestStream) -> UnaryResult),
     /// Many messages for one.
     ServerStream(fn(Asked) -> Result<EncodedStream, Refusal>),
     /// Many messages for many.
     Bidi(fn(Context, RequestStream) -> EncodedStream),
 }
 
-/// The message that a call is answered with.
-pub(crate) type Answer = BoxFuture<'static, Result<Vec<u8>, Refusal>>;
+/// Answers a call with a message.
+pub(crate) fn answer(
+    message: impl Future<Output = Result<Vec<u8>, Refusal>> + Send + 'static,
+) -> UnaryResult {
+    Box::pin(async move { Ok(Response::new(Bytes::from(message.await?).into())) })
+}
 
 /// What a call is done with.
 pub(crate) struct Context {
@@ -63,7 +67,7 @@ pub(crate) struct Context {
     pub(crate) form: Form,
     pub(crate) rpc: Rpc,
     /// Is cancelled once the client is to go on elsewhere.
-    pub(crate) leaving: CancellationToken,
+    pub(crate) leaving: Leaving,
 }
 
 /// A call with the one message it has.
@@ -82,6 +86,8 @@ impl Context {
 /// All methods on an engine.
 pub(crate) struct Calls {
     engine: Engine,
+    /// For connections that do not end before the server does.
+    draining: Leaving,
     rpc: Rpc,
     methods: HashMap<&'static str, Handler>,
 }
@@ -90,7 +96,8 @@ impl Calls {
     pub(crate) fn new(engine: Engine, rpc: Rpc) -> Self {
         let methods = METHODS.iter().copied().flatten();
         let methods = methods.map(|method| (method.path, method.handler)).collect();
-        Self { engine, rpc, methods }
+        let draining = Leaving(Arc::new(engine.draining()));
+        Self { engine, draining, rpc, methods }
     }
 
     fn context(
@@ -107,9 +114,7 @@ impl Calls {
             CodecFormat::Json => Form::Json,
             _ => Form::Protobuf,
         };
-        let leaving = request.extensions().get::<Leaving>();
-        let leaving =
-            leaving.map_or_else(|| self.engine.draining(), |Leaving(leaving)| leaving.clone());
+        let leaving = request.extensions().get::<Leaving>().unwrap_or(&self.draining).clone();
         Ok(Context { engine: self.engine.clone(), call, form, rpc: self.rpc, leaving })
     }
 
@@ -144,7 +149,7 @@ impl Dispatcher for Calls {
             return unknown(path);
         };
         let context = self.context(path, &request, format);
-        answer(context.map(|context| handler(Asked { context, message })))
+        context.map_or_else(refuse, |context| handler(Asked { context, message }))
     }
 
     fn call_server_streaming(
@@ -172,7 +177,7 @@ impl Dispatcher for Calls {
             return unknown(path);
         };
         let context = self.context(path, &request, format);
-        answer(context.map(|context| handler(context, messages)))
+        context.map_or_else(refuse, |context| handler(context, messages))
     }
 
     fn call_bidi_streaming(
@@ -190,8 +195,8 @@ impl Dispatcher for Calls {
     }
 }
 
-fn answer(answer: Result<Answer, Refusal>) -> UnaryResult {
-    Box::pin(async move { Ok(Response::new(Bytes::from(answer?.await?).into())) })
+fn refuse(refusal: Refusal) -> UnaryResult {
+    ready(Err(refusal.into())).boxed()
 }
 
 /// Whether messages of a method hold events.

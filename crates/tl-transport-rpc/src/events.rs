@@ -18,22 +18,22 @@ use tl_transport::reading::{Found, Wanted};
 use tl_transport::session::queue;
 use tl_transport::wire::call::{self, Detail, Published};
 
-use crate::calls::{Asked, Context, Handler, Method};
+use crate::calls::{Asked, Context, Handler, Method, answer};
 use crate::error::Refusal;
 use crate::{session, subscribe};
 
 pub(crate) const METHODS: &[Method] = &[
     Method {
         path: "throughline.v1.EventService/Publish",
-        handler: Handler::Unary(|asked| publish(asked).boxed()),
+        handler: Handler::Unary(|asked| answer(publish(asked))),
     },
     Method {
         path: "throughline.v1.EventService/PublishMany",
-        handler: Handler::ClientStream(|context, messages| publish_many(context, messages).boxed()),
+        handler: Handler::ClientStream(|context, messages| answer(publish_many(context, messages))),
     },
     Method {
         path: "throughline.v1.EventService/Read",
-        handler: Handler::Query(|asked| read(asked).boxed()),
+        handler: Handler::Query(|asked| answer(read(asked))),
     },
     Method { path: "throughline.v1.EventService/Session", handler: Handler::Bidi(session::open) },
     Method {
@@ -82,7 +82,7 @@ async fn publish_many(context: Context, mut messages: RequestStream) -> Result<V
                 bytes -= len;
                 count(&mut published, &answer?.receipts);
             }
-            () = context.leaving.cancelled(), if !is_ended => {
+            () = context.leaving.0.cancelled(), if !is_ended => {
                 return leave(under_way, published).await;
             }
             message = messages.next(), if !is_ended && has_room => match message {
@@ -152,6 +152,7 @@ async fn read(Asked { context, message }: Asked) -> Result<Vec<u8>, Refusal> {
     // It may wait for long.
     drop(message);
     let Context { engine, call, form, rpc, leaving } = context;
+    let leaving = leaving.token();
     let wanted = Wanted { engine, call, selection, after, events_max, leaving };
     let found = wanted.events().await?;
     let found = match found.is_empty() && !wait.is_zero() {

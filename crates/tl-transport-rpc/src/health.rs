@@ -9,13 +9,13 @@ use tl_transport::wire::call;
 use tl_transport::wire::generated::grpc::health::v1::health_check_response::ServingStatus;
 use tl_transport::wire::generated::grpc::health::v1::{HealthCheckRequest, HealthCheckResponse};
 
-use crate::calls::{Asked, Context, Handler, Method, services};
+use crate::calls::{Asked, Context, Handler, Method, answer, services};
 use crate::error::{Refusal, failure};
 
 pub(crate) const METHODS: &[Method] = &[
     Method {
         path: "grpc.health.v1.Health/Check",
-        handler: Handler::Unary(|asked| check(asked).boxed()),
+        handler: Handler::Unary(|asked| answer(check(asked))),
     },
     Method { path: "grpc.health.v1.Health/Watch", handler: Handler::ServerStream(watch) },
 ];
@@ -32,7 +32,7 @@ fn watch(asked: Asked) -> Result<EncodedStream, Refusal> {
     let Context { engine, form, leaving, .. } = asked.context;
     let now = status.unwrap_or(ServingStatus::SERVICE_UNKNOWN);
     let told = stream::once(std::future::ready(Ok(message(form, now))));
-    let later = leaving.cancelled_owned().map(move |()| {
+    let later = leaving.token().cancelled_owned().map(move |()| {
         // It may be only the connection that ends.
         let is_new = now == ServingStatus::SERVING && engine.draining().is_cancelled();
         let not_serving = is_new.then(|| Ok(message(form, ServingStatus::NOT_SERVING)));

@@ -19,11 +19,11 @@ use tl_transport::http::types::header::{
     CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
 };
 use tl_transport::http::types::{Method, StatusCode, Version};
-use tl_transport::http::{Request, Response, Room, Taken, http_body};
+use tl_transport::http::{self, Request, Response, Room, Taken, http_body};
 use tl_transport::model::Error;
 use tl_transport::model::limits::FRAME_BYTES_MAX;
 
-use crate::bounds::Bounded;
+use crate::bounds::{Bounded, Messages};
 use crate::error::failure;
 use crate::text;
 
@@ -44,76 +44,54 @@ pub fn limits(message_bytes_max: usize) -> Limits {
 
 /// Serves the methods of a service, such as `package.Service`.
 pub fn mount<D: Dispatcher>(host: &mut Host, name: &str, service: &ConnectRpcService<D>) {
-    let service = service.clone();
-    let answer = move |request, room| {
-        let service = service.clone();
-        answer(service, request, room).boxed()
-    };
+    let (service, room) = (service.clone(), host.room().clone());
+    let answer = move |request| answer(service.clone(), request, room.clone()).boxed();
     host.delegate(format!("/{name}"), Arc::new(answer));
 }
 
 async fn answer<D: Dispatcher>(
-    service: ConnectRpcService<D>,
+    mut service: ConnectRpcService<D>,
     mut request: Request,
     room: Room,
 ) -> Response {
-    if is_grpc(request.headers()) && request.version() < Version::HTTP_2 {
-        return needs_http2();
+    let dialect = Dialect::of(request.headers());
+    match dialect {
+        Dialect::Grpc if request.version() < Version::HTTP_2 => return needs_http2(),
+        Dialect::WebText => text::to_binary(&mut request),
+        Dialect::Grpc | Dialect::Other => {}
     }
-    let is_text = text::is_text(request.headers());
-    if is_text {
-        text::to_binary(&mut request);
-    }
+    let path = request.uri().path();
+    let method = service.dispatcher().lookup(path.strip_prefix('/').unwrap_or(path));
     let is_get = request.method() == Method::GET;
-    let mut response = call(service, request, &room).await;
+    let (parts, body) = request.into_parts();
+    let messages = match method {
+        Some(method) if has_many_messages(method) => {
+            Ok((Messages::Many(Bounded::new(body, room)), Taken::default()))
+        }
+        method => {
+            let limits = method.and_then(|method| method.limits).unwrap_or(*service.limits());
+            let read = room.read(body, limits.max_request_body_size()).await;
+            read.map(|(body, taken)| (Messages::One(Some(body)), taken))
+        }
+    };
+    let mut response = match messages {
+        Ok((messages, _taken)) => {
+            let request = http::types::Request::from_parts(parts, messages);
+            service.call(request).await.map_or_else(|infallible| match infallible {}, respond)
+        }
+        Err(error) => refuse(&error, &parts.headers),
+    };
     if is_get {
         // What is read by an address may be another thing the next time.
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
-    if is_text { text::to_text(response) } else { response }
+    if dialect == Dialect::WebText { text::to_text(response) } else { response }
 }
 
-async fn call<D: Dispatcher>(
-    mut service: ConnectRpcService<D>,
-    request: Request,
-    room: &Room,
-) -> Response {
-    let path = request.uri().path();
-    let method = service.dispatcher().lookup(path.strip_prefix('/').unwrap_or(path));
-    let (request, _taken) = match method {
-        Some(method) if has_many_messages(method) => {
-            (request.map(|body| Body::new(Bounded::new(body, room.clone()))), Taken::default())
-        }
-        method => {
-            let limits = method.and_then(|method| method.limits).unwrap_or(*service.limits());
-            match read(request, &limits, room).await {
-                Ok(read) => read,
-                Err(refusal) => return refusal,
-            }
-        }
-    };
-    match service.call(request).await {
-        Ok(response) => respond(response),
-        Err(infallible) => match infallible {},
-    }
-}
-
-/// Whether requests are read message by message. Others are read whole.
+/// Whether requests are read message by message. Others are read whole, within the bounds that hold for
+/// all bodies.
 fn has_many_messages(method: MethodDescriptor) -> bool {
     matches!(method.kind, MethodKind::ClientStreaming | MethodKind::BidiStreaming)
-}
-
-/// Reads the body within the bounds that hold for all bodies.
-async fn read(
-    request: Request,
-    limits: &Limits,
-    room: &Room,
-) -> Result<(Request, Taken), Response> {
-    let (parts, body) = request.into_parts();
-    match room.read(body, limits.max_request_body_size()).await {
-        Ok((body, taken)) => Ok((Request::from_parts(parts, Body::from(body)), taken)),
-        Err(error) => Err(refuse(&error, &parts.headers)),
-    }
 }
 
 fn refuse(error: &Error, headers: &HeaderMap) -> Response {
@@ -121,11 +99,9 @@ fn refuse(error: &Error, headers: &HeaderMap) -> Response {
     respond(failure.into_http_response(headers))
 }
 
-fn respond(response: tl_transport::http::types::Response<ConnectRpcBody>) -> Response {
+fn respond(response: http::types::Response<ConnectRpcBody>) -> Response {
     let (mut parts, body) = response.into_parts();
-    if !matches!(body, ConnectRpcBody::Full(_)) {
-        leave_status_to_trailers(&mut parts.headers);
-    }
+    leave_status_to_trailers(&mut parts.headers, &body);
     let body = match body {
         ConnectRpcBody::Full(body) => {
             let len = http_body::Body::size_hint(&body).exact().unwrap_or_default();
@@ -144,9 +120,11 @@ fn respond(response: tl_transport::http::types::Response<ConnectRpcBody>) -> Res
 
 /// Of a call that is refused at once the library tells the status twice: in the headers without its
 /// details, and then in the trailers. Clients that look at the headers look no further.
-fn leave_status_to_trailers(headers: &mut HeaderMap) {
-    headers.remove(STATUS);
-    headers.remove(MESSAGE);
+fn leave_status_to_trailers(headers: &mut HeaderMap, body: &ConnectRpcBody) {
+    let has_trailers = !matches!(body, ConnectRpcBody::Full(_));
+    if has_trailers && headers.remove(STATUS).is_some() {
+        headers.remove(MESSAGE);
+    }
 }
 
 /// gRPC says how a call has ended in trailers, which clients of HTTP/1.1 do not read.
@@ -159,12 +137,24 @@ fn needs_http2() -> Response {
     response
 }
 
-fn is_grpc(headers: &HeaderMap) -> bool {
-    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    content_type.is_some_and(|content_type| {
-        content_type.starts_with("application/grpc")
-            && !content_type.starts_with("application/grpc-web")
-    })
+/// What of the protocol is not the library's business.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Dialect {
+    Grpc,
+    /// gRPC-Web in its text form.
+    WebText,
+    Other,
+}
+
+impl Dialect {
+    fn of(headers: &HeaderMap) -> Self {
+        let content_type = headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+        match content_type.strip_prefix(b"application/grpc") {
+            Some(rest) if rest.starts_with(b"-web-text") => Self::WebText,
+            Some(rest) if !rest.starts_with(b"-web") => Self::Grpc,
+            _ => Self::Other,
+        }
+    }
 }
 
 /// What stands around a message in a body.

@@ -1,33 +1,31 @@
 //! What events of a type look like.
 
-use futures_util::FutureExt;
-
 use tl_transport::engine::{NewSchema, SchemaKind, SchemaVersion};
 use tl_transport::model::{Error, ErrorCode};
 use tl_transport::wire::call::{self, SchemaChange};
 use tl_transport::wire::generated::throughline::v1::ListSchemasRequest;
 use tl_transport::wire::schemas as wire;
 
-use crate::calls::{Asked, Handler, Method};
+use crate::calls::{Asked, Handler, Method, answer};
 use crate::error::Refusal;
 use crate::state::precondition;
 
 pub(crate) const METHODS: &[Method] = &[
     Method {
         path: "throughline.v1.SchemaService/CheckSchema",
-        handler: Handler::Unary(|asked| check(asked).boxed()),
+        handler: Handler::Unary(|asked| answer(check(asked))),
     },
     Method {
         path: "throughline.v1.SchemaService/GetSchema",
-        handler: Handler::Query(|asked| read(asked).boxed()),
+        handler: Handler::Query(|asked| answer(read(asked))),
     },
     Method {
         path: "throughline.v1.SchemaService/ListSchemas",
-        handler: Handler::Query(|asked| list(asked).boxed()),
+        handler: Handler::Query(|asked| answer(list(asked))),
     },
     Method {
         path: "throughline.v1.SchemaService/PutSchema",
-        handler: Handler::Unary(|asked| put(asked).boxed()),
+        handler: Handler::Unary(|asked| answer(put(asked))),
     },
 ];
 

@@ -27,7 +27,7 @@ pub(crate) fn open(context: Context, messages: RequestStream) -> EncodedStream {
     let Context { engine, call, form, rpc, leaving } = context;
     let out = Arc::new(Mutex::new(Out::default()));
     let carrier = CallCarrier { messages, out: out.clone(), is_asked: false, has_finished: false };
-    let session = drive(carrier, form, &engine, call, Arc::new(rpc.session), leaving);
+    let session = drive(carrier, form, &engine, call, Arc::new(rpc.session), leaving.token());
     Box::pin(Frames { session: Some(session.boxed()), out })
 }
 

@@ -1,37 +1,35 @@
 //! The latest event of a channel as a document.
 
-use futures_util::FutureExt;
-
 use tl_transport::engine::Precondition;
 use tl_transport::model::Position;
 use tl_transport::reading::{self, Wanted};
 use tl_transport::wire::call::{self, Condition, StateChange};
 use tl_transport::writing::Change;
 
-use crate::calls::{Asked, Context, Handler, Method};
+use crate::calls::{Asked, Context, Handler, Method, answer};
 use crate::error::Refusal;
 use crate::events::page;
 
 pub(crate) const METHODS: &[Method] = &[
     Method {
         path: "throughline.v1.StateService/DeleteState",
-        handler: Handler::Unary(|asked| delete(asked).boxed()),
+        handler: Handler::Unary(|asked| answer(delete(asked))),
     },
     Method {
         path: "throughline.v1.StateService/GetState",
-        handler: Handler::Query(|asked| read(asked).boxed()),
+        handler: Handler::Query(|asked| answer(read(asked))),
     },
     Method {
         path: "throughline.v1.StateService/ListStates",
-        handler: Handler::Query(|asked| list(asked).boxed()),
+        handler: Handler::Query(|asked| answer(list(asked))),
     },
     Method {
         path: "throughline.v1.StateService/PatchState",
-        handler: Handler::Unary(|asked| patch(asked).boxed()),
+        handler: Handler::Unary(|asked| answer(patch(asked))),
     },
     Method {
         path: "throughline.v1.StateService/PutState",
-        handler: Handler::Unary(|asked| replace(asked).boxed()),
+        handler: Handler::Unary(|asked| answer(replace(asked))),
     },
 ];
 
@@ -65,6 +63,7 @@ async fn list(Asked { context, message }: Asked) -> Result<Vec<u8>, Refusal> {
     let call::Read { selection, after, events_max, .. } =
         call::read_list_states(context.form, &message)?;
     let Context { engine, call, form, leaving, .. } = context;
+    let leaving = leaving.token();
     let found = Wanted { engine, call, selection, after, events_max, leaving }.documents().await?;
     Ok(page(form, &found))
 }

@@ -28,7 +28,8 @@ pub(crate) fn stream(context: &Context, subscription: Subscription) -> EncodedSt
         subscription,
         form: context.form,
         options,
-        leaving: Box::pin(context.leaving.clone().cancelled_owned()),
+        leaving: Box::pin(context.leaving.token().cancelled_owned()),
+        written: Instant::now(),
         timer: Box::pin(tokio::time::sleep(options.heartbeat)),
         stage: Stage::Opening,
     })
@@ -42,6 +43,8 @@ struct Deliveries {
     form: Form,
     options: SessionOptions,
     leaving: BoxFuture<'static, ()>,
+    /// When the last message was written.
+    written: Instant,
     timer: Pin<Box<Sleep>>,
     stage: Stage,
 }
@@ -92,15 +95,18 @@ impl Deliveries {
             }
             Poll::Pending => {}
         }
-        if self.timer.as_mut().poll(cx).is_ready() {
-            self.rest();
-            return Poll::Ready(self.beat());
+        while self.timer.as_mut().poll(cx).is_ready() {
+            let silent_until = self.written + self.options.heartbeat;
+            if silent_until <= Instant::now() {
+                return Poll::Ready(self.beat());
+            }
+            // Moved only here, and not by every message.
+            self.timer.as_mut().reset(silent_until);
         }
         Poll::Pending
     }
 
     fn deliver(&mut self, delivery: Delivery<Arc<SharedEvent>>) -> Message {
-        self.rest();
         let log = self.subscription.position();
         let position = |offset| Position { offset, ..log };
         let frame = match delivery {
@@ -137,13 +143,8 @@ impl Deliveries {
         self.write(&ServerFrame::GoingAway { reconnect_after, places })
     }
 
-    /// Silence is counted from here.
-    fn rest(&mut self) {
-        let beat = Instant::now() + self.options.heartbeat;
-        self.timer.as_mut().reset(beat);
-    }
-
-    fn write(&self, frame: &ServerFrame<Arc<SharedEvent>>) -> Message {
+    fn write(&mut self, frame: &ServerFrame<Arc<SharedEvent>>) -> Message {
+        self.written = Instant::now();
         let mut message = Outbox::new();
         write_server(self.form, frame, self.engine.epoch(), &mut message);
         Ok(message.take_all().into())

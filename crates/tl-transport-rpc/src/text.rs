@@ -15,13 +15,7 @@ use tl_transport::http::http_body::{self, Frame};
 use tl_transport::http::types::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue};
 use tl_transport::http::{Request, Response};
 
-/// Whether a request comes in the text form, and wants its answer so.
-pub(crate) fn is_text(headers: &HeaderMap) -> bool {
-    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    content_type.is_some_and(|content_type| content_type.starts_with(TEXT))
-}
-
-/// The same request in the binary form.
+/// The request of somebody who wants the answer in the text form, too, in the binary form.
 pub(crate) fn to_binary(request: &mut Request) {
     let headers = request.headers_mut();
     replace_type(headers, TEXT, BINARY);

@@ -167,7 +167,7 @@ async fn a_drain_says_when_to_come_back_and_ends_the_stream() {
 #[tokio::test(start_paused = true)]
 async fn a_stream_whose_connection_leaves_is_sent_elsewhere_without_a_gap() {
     let (mut kit, leaving) = (kit(), CancellationToken::new());
-    kit.leaving = Some(Leaving(leaving.clone()));
+    kit.leaving = Some(Leaving(leaving.clone().into()));
     let mut reader = Reader::new(open(&kit, EVENTS, &[]).await);
     assert_eq!(reader.told().await, "caught-up");
     kit.publish("orders", "1", "x").await;

@@ -7,11 +7,10 @@ mod origin;
 mod trace;
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::http::header::{ACCEPT, ACCEPT_ENCODING, ALLOW, HeaderMap, HeaderValue};
+use ::http::header::{ACCEPT, ACCEPT_ENCODING, ALLOW, HeaderMap, HeaderValue, ORIGIN};
 use ::http::{Method, StatusCode};
 use axum::Router;
 use axum::body::Body;
@@ -54,7 +53,7 @@ pub struct Route {
 
 /// Answers every request at a path, whatever its method, in the forms of a protocol of its own: errors
 /// and compression, too.
-pub type Delegate = Arc<dyn Fn(Request, Room) -> BoxFuture<'static, Response> + Send + Sync>;
+pub type Delegate = Arc<dyn Fn(Request) -> BoxFuture<'static, Response> + Send + Sync>;
 
 /// Answers a request.
 pub type Handler =
@@ -93,25 +92,24 @@ impl Route {
     }
 }
 
-/// The other end of a connection; the listener puts it into every request's extensions.
-#[derive(Clone, Copy, Debug)]
-pub struct Peer {
-    /// Its address.
-    pub address: SocketAddr,
-    /// Whether the connection is encrypted.
-    pub is_tls: bool,
-}
-
 /// Is cancelled once a connection is about to end, or the server to stop. The listener puts it into the
 /// extensions of requests whose connection can end before the server does.
 #[derive(Clone, Debug)]
-pub struct Leaving(pub CancellationToken);
+pub struct Leaving(pub Arc<CancellationToken>);
+
+impl Leaving {
+    /// The token.
+    pub fn token(&self) -> CancellationToken {
+        (*self.0).clone()
+    }
+}
 
 /// Collects the routes of all rooms.
 pub struct Host {
     engine: Engine,
     origins: Origins,
     tasks: TaskTracker,
+    room: Room,
     routes: Vec<Route>,
     delegates: HashMap<String, Delegate>,
 }
@@ -121,12 +119,18 @@ impl Host {
     /// they are listed.
     pub fn new(engine: Engine, origins: Origins) -> Self {
         let (routes, delegates) = (Vec::new(), HashMap::new());
-        Self { engine, origins, tasks: TaskTracker::new(), routes, delegates }
+        let (tasks, room) = (TaskTracker::new(), Room::default());
+        Self { engine, origins, tasks, room, routes, delegates }
     }
 
     /// The engine below all rooms.
     pub fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    /// The memory that the bodies of all requests share.
+    pub fn room(&self) -> &Room {
+        &self.room
     }
 
     /// Adds a route.
@@ -154,10 +158,10 @@ impl Host {
                 None => paths.push((route.path, vec![route])),
             }
         }
-        let (mut router, room) = (Router::new(), Room::default());
+        let mut router = Router::new();
         for (path, mut routes) in paths {
             let (engine, tasks) = (self.engine.clone(), self.tasks.clone());
-            let (added, room) = (Added::put_on(&mut routes), room.clone());
+            let (added, room) = (Added::put_on(&mut routes), self.room.clone());
             let resource = Arc::new(Resource { routes, added, engine, tasks, room });
             let answer = move |params: Params, request: Request| {
                 let resource = resource.clone();
@@ -168,7 +172,7 @@ impl Host {
         let router = router.fallback(|| async { problem_response(&not_found()) });
         let (origins, engine) = (Arc::new(self.origins), self.engine);
         let delegates = Arc::new(self.delegates);
-        HttpService { router, delegates, room, origins, engine, tasks: self.tasks }
+        HttpService { router, delegates, origins, engine, tasks: self.tasks }
     }
 }
 
@@ -177,7 +181,6 @@ impl Host {
 pub struct HttpService {
     router: Router,
     delegates: Arc<HashMap<String, Delegate>>,
-    room: Room,
     origins: Arc<Origins>,
     engine: Engine,
     tasks: TaskTracker,
@@ -204,6 +207,15 @@ impl HttpService {
         }
     }
 
+    /// Who alone answers a request: it belongs to a protocol of its own, and comes from no web page.
+    pub fn delegate<B>(&self, request: &::http::Request<B>) -> Option<&Delegate> {
+        self.delegate_of(request).filter(|_| !request.headers().contains_key(ORIGIN))
+    }
+
+    fn delegate_of<B>(&self, request: &::http::Request<B>) -> Option<&Delegate> {
+        self.delegates.get(request.uri().path().rsplit_once('/')?.0)
+    }
+
     /// Answers one request. What takes long is left to the caller.
     pub async fn answer_detached(self, mut request: Request) -> (Response, Option<Detached>) {
         let origin = match self.origins.check(&request) {
@@ -216,8 +228,8 @@ impl HttpService {
         if let Some(preflight) = origin.preflight(&request) {
             return (preflight, None);
         }
-        if let Some(delegate) = self.delegate(request.uri().path()) {
-            let mut response = delegate(request, self.room.clone()).await;
+        if let Some(delegate) = self.delegate_of(&request) {
+            let mut response = delegate(request).await;
             origin.expose(response.headers_mut());
             return (response, None);
         }
@@ -244,10 +256,6 @@ impl HttpService {
             }
             at_once => (manner.finish(response).await, at_once),
         }
-    }
-
-    fn delegate(&self, path: &str) -> Option<&Delegate> {
-        self.delegates.get(path.rsplit_once('/')?.0)
     }
 }
 

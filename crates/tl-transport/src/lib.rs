@@ -24,7 +24,7 @@ mod stamp;
 pub mod testkit;
 pub mod writing;
 
-pub use host::{Delegate, Deprecation, Handler, Host, HttpService, Leaving, Origins, Peer, Route};
+pub use host::{Delegate, Deprecation, Handler, Host, HttpService, Leaving, Origins, Route};
 pub use line::Line;
 pub use replay::Replay;
 pub use stamp::EngineStamp;

@@ -131,7 +131,14 @@ fn new_event(channel: &str, event: &Event) -> NewEvent {
         false => event.id.clone(),
     };
     let source = format!("/v1/channels/{channel}");
-    let mut built = tl_model::Event::builder(&id, &source, "throughline.event");
+    let time = match event.time.is_empty() {
+        true => tl_engine::Environment::now_text(&SystemEnvironment),
+        false => event.time.clone(),
+    };
+    let mut built = tl_model::Event::builder(&id, &source, "throughline.event").time(&time);
+    if !event.data_content_type.is_empty() {
+        built = built.data_content_type(&event.data_content_type);
+    }
     if let Some(data) = &event.data {
         built = built.data(data);
     }
@@ -145,6 +152,7 @@ fn delivered(logged: &LoggedEvent, at: Position, previous: Position) -> Event {
         source: logged.event.source().to_owned(),
         event_type: logged.event.event_type().to_owned(),
         time: owned(logged.event.time()),
+        data_content_type: owned(logged.event.data_content_type()),
         data: logged.event.data(),
         channel: logged.channel.as_str().to_owned(),
         cursor: text(at),

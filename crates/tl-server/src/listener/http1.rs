@@ -20,25 +20,25 @@ use tokio::io::{AsyncRead, ReadBuf};
 use tokio_util::sync::CancellationToken;
 
 use tl_model::limits::LINGER_TIMEOUT;
+use tl_transport::HttpService;
 use tl_transport::Replay;
 use tl_transport::http::detached::{self, Detached, Streaming};
 use tl_transport::http::types::header::{CONNECTION, HeaderValue};
 use tl_transport::http::types::{Method, Version};
-use tl_transport::http::{Framing, Response, serve_stream};
+use tl_transport::http::{Framing, Response, axum, serve_stream};
 
-use super::{Connection, ConnectionError, Io, PeerService};
+use super::{Connection, ConnectionError, Io, answer};
 
 impl Connection {
     /// Serves requests until the connection ends, or one leaves hyper.
     pub(super) async fn serve_http1<S: Io>(
         self,
         stream: Replay<S>,
-        is_tls: bool,
         first: Option<Response>,
     ) -> Result<(), ConnectionError> {
         let leaving = Leaving::default();
-        let (peer, first) = (self.service_for(is_tls), Mutex::new(first));
-        let service = Http1Service { peer, first, leaving: leaving.clone() };
+        let (service, first) = (self.service.clone(), Mutex::new(first));
+        let service = Http1Service { service, first, leaving: leaving.clone() };
         let connection = self.options.http1.serve_connection(TokioIo::new(stream), service);
         let mut connection = connection.with_upgrades();
         let mut stopping = pin!(self.stopping.clone().cancelled_owned());
@@ -64,7 +64,7 @@ impl Connection {
         let stream = parts.io.into_inner();
         match left {
             // hyper reads a request only once the answer before it has left.
-            Some(left) => self.go_on(stream.unread(parts.read_buf), is_tls, left),
+            Some(left) => self.go_on(stream.unread(parts.read_buf), left),
             None if self.stopping.is_cancelled() => {}
             // Boxed, so that a connection is no larger for what it does last.
             None => Box::pin(linger(stream, self.stopping.clone())).await,
@@ -73,12 +73,12 @@ impl Connection {
     }
 
     /// Keeps the connection in a task of its own, which is as small as it can be.
-    fn go_on<S: Io>(self, stream: Replay<S>, is_tls: bool, left: Left) {
+    fn go_on<S: Io>(self, stream: Replay<S>, left: Left) {
         let Left { response, request, detached } = left;
         let connections = self.connections.clone();
         match detached {
             Detached::Later(later) => {
-                drop(connections.spawn(self.answer_later(stream, is_tls, request, later)));
+                drop(connections.spawn(self.answer_later(stream, request, later)));
             }
             Detached::Stream(streaming) => {
                 let (address, permit) = (self.address, self.permit);
@@ -94,7 +94,6 @@ impl Connection {
     fn answer_later<S: Io>(
         self,
         stream: Replay<S>,
-        is_tls: bool,
         request: Request,
         later: BoxFuture<'static, Response>,
     ) -> BoxFuture<'static, ()> {
@@ -105,7 +104,7 @@ impl Connection {
             }
             let stream = stream.unread(request.made_up());
             let (connections, address) = (self.connections.clone(), self.address);
-            let serving = self.serve_http1(stream, is_tls, Some(response));
+            let serving = self.serve_http1(stream, Some(response));
             connections.spawn(async move { note_end(address, serving.await) });
         })
     }
@@ -240,7 +239,7 @@ impl Leaving {
 
 /// Answers the requests of one connection.
 struct Http1Service {
-    peer: PeerService,
+    service: HttpService,
     /// An answer that is ready: it belongs to the first request.
     first: Mutex<Option<Response>>,
     leaving: Leaving,
@@ -258,10 +257,10 @@ impl hyper::service::Service<hyper::Request<Incoming>> for Http1Service {
         }
         // Whatever is left of a body would lie between this request and the next one.
         let may_leave = request.method() == Method::GET && request.body().is_end_stream();
-        let (peer, leaving) = (self.peer.clone(), self.leaving.clone());
+        let (service, leaving) = (self.service.clone(), self.leaving.clone());
         Box::pin(async move {
             let request_like = may_leave.then(|| Request::of(&request));
-            let (response, detached) = peer.answer(request).await;
+            let (response, detached) = answer(service, request.map(axum::body::Body::new)).await;
             match (request_like, detached) {
                 (Some(request), Some(detached)) => {
                     leaving.put(Left { response, request, detached });

@@ -5,24 +5,27 @@
 //! connect anew (GOAWAY, RFC 9113 §6.8), and all that is long-lived on it to go on elsewhere.
 
 use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use hyper::body::Incoming;
 use hyper::server::conn::http2::Builder;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio_util::sync::CancellationToken;
 
 use tl_engine::Engine;
 use tl_model::limits::{
     HEADERS_BYTES_MAX, HTTP2_RECEIVE_BYTES_MAX, HTTP2_RESETS_FAULTY_MAX, HTTP2_RESETS_PENDING_MAX,
     HTTP2_STREAM_RECEIVE_BYTES_MAX, SEND_BYTES_MAX,
 };
+use tl_transport::http::axum::body::Body;
 use tl_transport::http::{Response, detached};
 use tl_transport::session::spread;
-use tl_transport::{Leaving, Replay};
+use tl_transport::{HttpService, Leaving, Replay};
 
-use super::{Connection, ConnectionError, Io, PeerService};
+use super::{Connection, ConnectionError, Io, answer, malformed};
 use crate::config::ConnectionsConfig;
 
 /// What holds for all connections of HTTP/2.
@@ -67,14 +70,10 @@ impl Options {
 
 impl Connection {
     /// Serves requests until the connection ends.
-    pub(super) async fn serve_http2<S: Io>(
-        self,
-        stream: Replay<S>,
-        is_tls: bool,
-    ) -> Result<(), ConnectionError> {
+    pub(super) async fn serve_http2<S: Io>(self, stream: Replay<S>) -> Result<(), ConnectionError> {
         let options = &self.options.http2;
-        let leaving = options.engine.draining().child_token();
-        let service = Http2Service { peer: self.service_for(is_tls), leaving: leaving.clone() };
+        let leaving = Arc::new(options.engine.draining().child_token());
+        let service = Http2Service { service: self.service, leaving: Leaving(leaving.clone()) };
         let connection = options.builder.serve_connection(TokioIo::new(stream), service);
         let mut connection = std::pin::pin!(connection);
         tokio::select! {
@@ -105,22 +104,39 @@ fn age(age_max: Duration, chance: u64) -> Duration {
 
 /// Answers the requests of one connection.
 struct Http2Service {
-    peer: PeerService,
-    leaving: CancellationToken,
+    service: HttpService,
+    leaving: Leaving,
 }
+
+/// The answer to one request.
+struct Answering(BoxFuture<'static, Response>);
 
 impl hyper::service::Service<hyper::Request<Incoming>> for Http2Service {
     type Response = Response;
     type Error = Infallible;
-    type Future = BoxFuture<'static, Result<Response, Infallible>>;
+    type Future = Answering;
 
-    fn call(&self, mut request: hyper::Request<Incoming>) -> Self::Future {
-        let peer = self.peer.clone();
-        request.extensions_mut().insert(Leaving(self.leaving.clone()));
-        Box::pin(async move {
-            let (response, detached) = peer.answer(request).await;
-            Ok(detached::attach(response, detached).await)
-        })
+    fn call(&self, mut request: hyper::Request<Incoming>) -> Answering {
+        request.extensions_mut().insert(self.leaving.clone());
+        let request = request.map(Body::new);
+        if malformed::refusal(&request).is_none()
+            && let Some(delegate) = self.service.delegate(&request)
+        {
+            return Answering(delegate(request));
+        }
+        let service = self.service.clone();
+        Answering(Box::pin(async move {
+            let (response, detached) = answer(service, request).await;
+            detached::attach(response, detached).await
+        }))
+    }
+}
+
+impl Future for Answering {
+    type Output = Result<Response, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.as_mut().poll(cx).map(Ok)
     }
 }
 

@@ -72,7 +72,7 @@ async fn a_drain_answers_early_with_the_place() {
 #[tokio::test(start_paused = true)]
 async fn a_poll_whose_connection_leaves_is_answered_early_with_the_place() {
     let (mut kit, leaving) = (kit(), CancellationToken::new());
-    kit.leaving = Some(Leaving(leaving.clone()));
+    kit.leaving = Some(Leaving(leaving.clone().into()));
     let path = format!("{EVENTS}?wait=30");
     let leave = async {
         tokio::time::sleep(Duration::from_secs(3)).await;

@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -66,9 +67,8 @@ pub(crate) async fn read_body(
     bytes_max: usize,
     room: &Room,
 ) -> Result<(Bytes, Taken), Error> {
-    let read = collect(body, bytes_max, room);
-    let read = tokio::time::timeout(BODY_TIMEOUT, read).await.map_err(|_| too_slow())?;
-    let (bytes, taken) = read?;
+    let read = std::pin::pin!(collect(body, bytes_max, room));
+    let (bytes, taken) = in_time(BODY_TIMEOUT, read).await??;
     match coding {
         None => Ok((bytes, taken)),
         Some(coding) => unpack(coding, &bytes, bytes_max, room),
@@ -80,10 +80,7 @@ async fn collect(mut body: Body, bytes_max: usize, room: &Room) -> Result<(Bytes
     let mut first: Option<Bytes> = None;
     let mut more = BytesMut::new();
     loop {
-        let Ok(frame) = tokio::time::timeout(BODY_IDLE_TIMEOUT, body.frame()).await else {
-            return Err(too_slow());
-        };
-        let data = match frame {
+        let data = match in_time(BODY_IDLE_TIMEOUT, body.frame()).await? {
             None => break,
             Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
             Some(Err(_)) => {
@@ -110,6 +107,14 @@ async fn collect(mut body: Body, bytes_max: usize, room: &Room) -> Result<(Bytes
     whole.extend_from_slice(&first);
     whole.extend_from_slice(&more);
     Ok((whole.freeze(), taken))
+}
+
+/// Waits for something that has mostly come already, which needs no timer.
+async fn in_time<F: Future + Unpin>(limit: Duration, mut what: F) -> Result<F::Output, Error> {
+    match futures_util::poll!(&mut what) {
+        Poll::Ready(come) => Ok(come),
+        Poll::Pending => tokio::time::timeout(limit, what).await.map_err(|_| too_slow()),
+    }
 }
 
 fn no_room() -> Error {

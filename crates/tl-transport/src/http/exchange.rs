@@ -63,7 +63,7 @@ impl Exchange {
     /// connection to end. Whatever answers for long tells its client then, and ends.
     pub fn leaving(&self) -> CancellationToken {
         let of_connection = self.request.extensions().get::<Leaving>();
-        of_connection.map_or_else(|| self.engine.draining(), |Leaving(token)| token.clone())
+        of_connection.map_or_else(|| self.engine.draining(), Leaving::token)
     }
 
     /// A varying segment of the path.

@@ -12,6 +12,7 @@ use tl_transport::HttpService;
 use tl_transport::http::types::{Request, StatusCode};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::*;
@@ -71,7 +72,7 @@ impl Kit {
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, 1)),
             permit,
         };
-        let served = tokio::spawn(connection.sniff(far, false));
+        let served = tokio::spawn(connection.sniff(far));
         let (requests, connection) = client.handshake(near).await.expect("HTTP/2 is spoken");
         Connected { requests, left: tokio::spawn(connection), served }
     }
