@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use tl_engine::{Engine, Environment, Options, SystemEnvironment};
 use tl_model::Epoch;
+use tl_model::limits::HEARTBEAT;
 use tl_server::Config;
 use tl_server::listener::{ListenOptions, Listener};
 use tl_store::MemoryStore;
@@ -32,9 +33,9 @@ pub(crate) async fn ours(listening: impl FnOnce(SocketAddr)) {
     listener.serve(Arc::new(options), host.into_service(), never, connections).await;
 }
 
-/// On the library's own, with the same limits.
+/// On the library's own, with the same limits and pings.
 pub(crate) async fn theirs(listener: TcpListener) {
-    let server = Server::from_listener(listener);
+    let server = Server::from_listener(listener).with_http2_keepalive_interval(HEARTBEAT);
     server.serve_with_service(mount::service(Echo)).await.expect("it serves");
 }
 

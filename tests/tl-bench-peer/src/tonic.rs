@@ -22,6 +22,7 @@ use tonic_prost::ProstCodec;
 use tower::Service;
 
 use tl_engine::{Engine, Options, Publish, Subscription, SystemEnvironment};
+use tl_model::limits::HEARTBEAT;
 use tl_model::{After, Call, Channel, LoggedEvent, NewEvent, Position, Selection};
 use tl_protocol::subscription::{Credit, Delivery};
 use tl_store_disk::{DiskStore, Options as StoreOptions};
@@ -30,7 +31,8 @@ pub(crate) async fn serve(listener: TcpListener, directory: PathBuf) {
     let store = DiskStore::open(&StoreOptions::new(directory)).expect("it opens");
     let engine = Engine::start(Arc::new(store), Arc::new(SystemEnvironment), Options::default());
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    let server = Server::builder().add_service(Events(engine));
+    let mut server = Server::builder().http2_keepalive_interval(Some(HEARTBEAT));
+    let server = server.add_service(Events(engine));
     server.serve_with_incoming(incoming).await.expect("it serves");
 }
 
