@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use connectrpc::dispatcher::{RequestStream, StreamingResult, UnaryResult};
 use connectrpc::{
-    CodecFormat, ConnectError, Dispatcher, EncodedStream, MethodDescriptor, Payload, Protocol,
+    CodecFormat, ConnectError, Dispatcher, EncodedStream, MethodDescriptor, Payload,
     RequestContext, Response,
 };
 use futures_util::FutureExt;
@@ -13,7 +13,7 @@ use futures_util::future::{BoxFuture, ready};
 
 use tl_transport::engine::Engine;
 use tl_transport::model::limits::QUERY_BYTES_MAX;
-use tl_transport::model::{Call, Error, ErrorCode, Form};
+use tl_transport::model::{Call, Form};
 use tl_transport::{Bytes, EngineStamp, Leaving};
 
 use crate::error::Refusal;
@@ -100,22 +100,14 @@ impl Calls {
         Self { engine, draining, rpc, methods }
     }
 
-    fn context(
-        &self,
-        path: &str,
-        request: &RequestContext,
-        format: CodecFormat,
-    ) -> Result<Context, Refusal> {
-        if format == CodecFormat::Json && has_events(path) && is_generated(request) {
-            return Err(Error::new(ErrorCode::MessageInvalid, SEND_PROTOBUF).into());
-        }
+    fn context(&self, request: &RequestContext, format: CodecFormat) -> Context {
         let call = Call { deadline: request.deadline(), ..Call::default() };
         let form = match format {
             CodecFormat::Json => Form::Json,
             _ => Form::Protobuf,
         };
         let leaving = request.extensions().get::<Leaving>().unwrap_or(&self.draining).clone();
-        Ok(Context { engine: self.engine.clone(), call, form, rpc: self.rpc, leaving })
+        Context { engine: self.engine.clone(), call, form, rpc: self.rpc, leaving }
     }
 
     fn handler(&self, path: &str) -> Option<Handler> {
@@ -148,8 +140,8 @@ impl Dispatcher for Calls {
         else {
             return unknown(path);
         };
-        let context = self.context(path, &request, format);
-        context.map_or_else(refuse, |context| handler(Asked { context, message }))
+        let context = self.context(&request, format);
+        handler(Asked { context, message })
     }
 
     fn call_server_streaming(
@@ -162,8 +154,8 @@ impl Dispatcher for Calls {
         let Some(Handler::ServerStream(handler)) = self.handler(path) else {
             return unknown(path);
         };
-        let context = self.context(path, &request, format);
-        stream(context.and_then(|context| handler(Asked { context, message })), &request)
+        let context = self.context(&request, format);
+        stream(handler(Asked { context, message }), &request)
     }
 
     fn call_client_streaming(
@@ -176,8 +168,8 @@ impl Dispatcher for Calls {
         let Some(Handler::ClientStream(handler)) = self.handler(path) else {
             return unknown(path);
         };
-        let context = self.context(path, &request, format);
-        context.map_or_else(refuse, |context| handler(context, messages))
+        let context = self.context(&request, format);
+        handler(context, messages)
     }
 
     fn call_bidi_streaming(
@@ -190,26 +182,9 @@ impl Dispatcher for Calls {
         let Some(Handler::Bidi(handler)) = self.handler(path) else {
             return unknown(path);
         };
-        let context = self.context(path, &request, format);
-        stream(context.map(|context| handler(context, messages)), &request)
+        let context = self.context(&request, format);
+        stream(Ok(handler(context, messages)), &request)
     }
-}
-
-fn refuse(refusal: Refusal) -> UnaryResult {
-    ready(Err(refusal.into())).boxed()
-}
-
-/// Whether messages of a method hold events.
-fn has_events(path: &str) -> bool {
-    let services = ["throughline.v1.EventService/", "throughline.v1.StateService/"];
-    services.iter().any(|service| path.starts_with(service))
-}
-
-/// Whether generated code makes the call: people leave the header out. In JSON it would send an event as
-/// protobuf writes it, with the data in base64, which would be taken for a text.
-fn is_generated(request: &RequestContext) -> bool {
-    request.protocol() == Some(Protocol::Connect)
-        && request.header("connect-protocol-version").is_some()
 }
 
 /// Every subscriber of an event would have it packed anew, so streams are packed only for those who pack
@@ -229,8 +204,5 @@ fn unknown<T: Send + 'static>(path: &str) -> BoxFuture<'static, Result<T, Connec
     ready(Err(ConnectError::unimplemented(format!("there is no method {path}")))).boxed()
 }
 
-const SEND_PROTOBUF: &str = "here an event in JSON is a CloudEvent, which generated clients do not know: \
-                             let yours send protobuf (in connect-es, `useBinaryFormat: true`); by hand, \
-                             leave out `Connect-Protocol-Version`";
 /// In which clients say how they pack the messages of a stream.
 const ENCODING_HEADERS: [&str; 2] = ["grpc-encoding", "connect-content-encoding"];

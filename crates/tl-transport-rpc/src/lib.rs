@@ -28,6 +28,7 @@ mod calls;
 mod error;
 mod events;
 mod health;
+mod mapping;
 pub mod mount;
 mod reflection;
 mod schemas;
@@ -43,6 +44,7 @@ use tl_transport::session::SessionOptions;
 use tl_transport::{Host, Transport};
 
 use calls::Calls;
+use mapping::Mapped;
 
 /// The room.
 #[derive(Clone, Copy, Debug)]
@@ -69,7 +71,7 @@ impl Default for Rpc {
 impl Transport for Rpc {
     fn mount(&self, host: &mut Host) {
         let calls = Calls::new(host.engine().clone(), *self);
-        let service = mount::service(calls);
+        let service = mount::service(Mapped::new(calls));
         for name in calls::services() {
             mount::mount(host, name, &service);
         }

@@ -25,7 +25,7 @@ use tl_transport::model::limits::FRAME_BYTES_MAX;
 
 use crate::bounds::{Bounded, Messages};
 use crate::error::failure;
-use crate::text;
+use crate::{mapping, text};
 
 /// The methods of a dispatcher, within the server's limits: messages of up to 4 MiB, and deadlines that
 /// end streams, too.
@@ -63,6 +63,9 @@ async fn answer<D: Dispatcher>(
     let path = request.uri().path();
     let method = service.dispatcher().lookup(path.strip_prefix('/').unwrap_or(path));
     let is_get = request.method() == Method::GET;
+    if is_get {
+        mapping::name_version(&mut request);
+    }
     let (parts, body) = request.into_parts();
     let messages = match method {
         Some(method) if has_many_messages(method) => {

@@ -42,7 +42,7 @@ async fn call(kit: &Kit, path: &str, message: &Value) -> (StatusCode, Value) {
 /// A call that changes nothing, as Connect's `GET`.
 async fn query(kit: &Kit, path: &str, message: &Value) -> (StatusCode, Value) {
     let message = URL_SAFE_NO_PAD.encode(message.to_string());
-    let path = format!("{path}?connect=v1&encoding=json&base64=1&message={message}");
+    let path = format!("{path}?encoding=json&base64=1&message={message}");
     let answer = kit.get(&path).await;
     (answer.status, serde_json::from_str(answer.text()).expect("JSON"))
 }
@@ -166,18 +166,45 @@ async fn a_failure_says_why_and_whether_to_try_again() {
     }
 }
 
-/// Its data would be base64, and logged as a text.
 #[tokio::test]
-async fn generated_code_that_sends_json_is_told_to_send_protobuf() {
+async fn generated_code_has_events_as_protobuf_has_them_in_json() {
     let kit = kit();
     let headers = [("content-type", "application/json"), ("connect-protocol-version", "1")];
-    let publish = json!({"channel": "a", "events": [{"data": "eyJuIjoxfQ=="}]}).to_string();
-    let path = format!("{EVENTS}/Publish");
-    let refused = kit.ask(Method::POST, &path, &headers, publish).await;
-    assert_eq!(refused.status, StatusCode::BAD_REQUEST);
-    assert!(refused.text().contains("useBinaryFormat"), "{}", refused.text());
-    let check = "/grpc.health.v1.Health/Check";
-    assert_eq!(kit.ask(Method::POST, check, &headers, "{}").await.status, StatusCode::OK);
+    let ask = async |method: &str, message: Value| -> Value {
+        let path = format!("{EVENTS}/{method}");
+        let answer = kit.ask(Method::POST, &path, &headers, message.to_string()).await;
+        serde_json::from_str(answer.text()).expect("JSON")
+    };
+    let event = json!({"id": "1", "data": "eyJuIjoxfQ==", "newer": 7});
+    let published = ask("Publish", json!({"channel": "a", "events": [event]})).await;
+    assert_eq!(published["receipts"][0]["id"], "1");
+    let read = json!({"channels": ["a"]});
+    assert_eq!(ask("Read", read.clone()).await["events"][0]["data"], "eyJuIjoxfQ==");
+    let (_, page) = call(&kit, &format!("{EVENTS}/Read"), &read).await;
+    assert_eq!(page["events"][0]["data"], json!({"n": 1}), "people leave the header out");
+    let message = "%7B%22channels%22%3A%5B%22a%22%5D%7D";
+    let path = format!("{EVENTS}/Read?connect=v1&encoding=json&message={message}");
+    assert!(kit.get(&path).await.text().contains("eyJuIjoxfQ=="), "by GET, too");
+}
+
+#[tokio::test]
+async fn json_of_generated_code_that_makes_no_sense_is_refused() {
+    let kit = kit();
+    let headers = [("content-type", "application/json"), ("connect-protocol-version", "1")];
+    let commas = format!("{{\"channels\": [{}\"a\"]}}", "\"a\",".repeat(40_000));
+    for (message, code) in [
+        ("{", "invalid_argument"),
+        ("[]", "invalid_argument"),
+        ("{} {}", "invalid_argument"),
+        (r#"{"channel": "a", "events": [{"data": {"n": 1}}]}"#, "invalid_argument"),
+        (commas.as_str(), "resource_exhausted"),
+    ] {
+        let path = format!("{EVENTS}/Publish");
+        let refused = kit.ask(Method::POST, &path, &headers, message.to_owned()).await;
+        let error: Value = serde_json::from_str(refused.text()).expect("JSON");
+        assert_eq!(error["code"], code, "{error}");
+        detail(&error, "throughline.v1.Problem");
+    }
 }
 
 #[tokio::test]

@@ -8,6 +8,8 @@ import { overText } from './text.js';
 
 export const { ask, cancel, connect, end, heard, open, over, say } = actions({
   connect: (baseUrl) => overTransport(createConnectTransport({ baseUrl, useBinaryFormat: true })),
+  'connect-json': (baseUrl) =>
+    overTransport(createConnectTransport({ baseUrl, useHttpGet: true })),
   'grpc-web': (baseUrl) => overTransport(createGrpcWebTransport({ baseUrl })),
   'grpc-web-text': overText,
 });

@@ -14,13 +14,13 @@ use library::{DATA, Library, events, list, texts};
 async fn the_library_of_connect_is_served_over_each_of_its_transports() {
     let server = RunningServer::start(&ServerOptions::default());
     let mut library = Library::new(Program::node("rpc/node.js"));
-    for protocol in ["connect", "connect-http1", "grpc", "grpc-web", "grpc-web-http1"] {
+    for protocol in IN_NODE {
         library.connect(protocol, server.url());
         publishes_and_reads(&mut library, protocol);
         goes_on_where_it_was(&mut library, protocol);
         learns_why_it_was_refused(&mut library, protocol);
     }
-    for protocol in ["connect", "grpc"] {
+    for protocol in ["connect", "connect-json", "grpc"] {
         library.connect(protocol, server.url());
         publishes_a_stream(&mut library, &format!("{protocol}.many"));
         speaks_both_ways(&mut library, &format!("{protocol}.session"));
@@ -146,7 +146,18 @@ fn of(channel: &str) -> Value {
     json!([{"channels": [channel]}])
 }
 
-const IN_PAGES: [&str; 3] = ["connect", "grpc-web", "grpc-web-text"];
+/// What the library of Connect speaks in Node.
+const IN_NODE: [&str; 7] = [
+    "connect",
+    "connect-http1",
+    "connect-json",
+    "connect-json-http1",
+    "grpc",
+    "grpc-web",
+    "grpc-web-http1",
+];
+/// What others speak in a page.
+const IN_PAGES: [&str; 4] = ["connect", "connect-json", "grpc-web", "grpc-web-text"];
 const INVALID_ARGUMENT: u64 = 3;
 const DEADLINE_EXCEEDED: u64 = 4;
 const PERMISSION_DENIED: u64 = 7;
