@@ -17,22 +17,28 @@ pub struct Nginx {
 impl Nginx {
     /// Starts it in front of the server on this port, and waits until it listens.
     pub fn start(upstream: u16) -> Self {
-        Self::start_with(upstream, "")
+        Self::start_with("", &format!("proxy_pass http://127.0.0.1:{upstream};"))
+    }
+
+    /// Starts it for gRPC alone, as docs/operations.md says.
+    pub fn start_grpc(upstream: u16) -> Self {
+        Self::start_with("http2", &format!("grpc_pass grpc://127.0.0.1:{upstream};"))
     }
 
     /// Starts it as a cache, set up as docs/rest.md says. It tells in `x-cache` where an answer is from.
     pub fn start_caching(upstream: u16) -> Self {
-        Self::start_with(
-            upstream,
-            "proxy_cache events;
+        let location = format!(
+            "proxy_pass http://127.0.0.1:{upstream};
+            proxy_cache events;
             proxy_set_header If-None-Match $http_if_none_match;
-            add_header x-cache $upstream_cache_status;",
-        )
+            add_header x-cache $upstream_cache_status;"
+        );
+        Self::start_with("", &location)
     }
 
-    fn start_with(upstream: u16, more: &str) -> Self {
-        let attempts = std::iter::repeat_with(|| Self::try_start(upstream, more)).take(ATTEMPTS);
-        attempts.flatten().next().expect("nginx finds its port taken every time")
+    fn start_with(version: &str, location: &str) -> Self {
+        let attempts = std::iter::repeat_with(|| Self::try_start(version, location));
+        attempts.take(ATTEMPTS).flatten().next().expect("nginx finds its port taken every time")
     }
 
     /// Its address, such as `http://127.0.0.1:4711`.
@@ -41,14 +47,14 @@ impl Nginx {
     }
 
     /// `None` if somebody else took its port.
-    fn try_start(upstream: u16, more: &str) -> Option<Self> {
+    fn try_start(version: &str, location: &str) -> Option<Self> {
         let home = tempfile::tempdir().expect("a temporary directory");
         // Its worker has another user, who must get through to the files.
         let permissions = PermissionsExt::from_mode(0o755);
         std::fs::set_permissions(home.path(), permissions).expect("the directory is ours");
         let port = free_port();
         let config = home.path().join("nginx.conf");
-        std::fs::write(&config, configuration(port, upstream, more)).expect("it is written");
+        std::fs::write(&config, configuration(port, version, location)).expect("it is written");
         let process = spawn(home.path(), &config);
         let mut nginx = Self { process, port, home };
         nginx.wait_until_listening().then_some(nginx)
@@ -97,7 +103,7 @@ fn spawn(home: &Path, config: &Path) -> Child {
 }
 
 /// Says where things are; all else is as nginx has it by itself.
-fn configuration(port: u16, upstream: u16, more: &str) -> String {
+fn configuration(port: u16, version: &str, location: &str) -> String {
     format!(
         "worker_processes 1;
         daemon off;
@@ -113,8 +119,8 @@ fn configuration(port: u16, upstream: u16, more: &str) -> String {
             uwsgi_temp_path uwsgi;
             proxy_cache_path cache keys_zone=events:1m;
             server {{
-                listen 127.0.0.1:{port};
-                location / {{ proxy_pass http://127.0.0.1:{upstream}; {more} }}
+                listen 127.0.0.1:{port} {version};
+                location / {{ {location} }}
             }}
         }}"
     )

@@ -1,11 +1,13 @@
-//! Streams and long polls through a real nginx that nobody has configured for them.
+//! Streams, long polls and calls through a real nginx, which knows of nothing but where the server is.
 
 use std::time::{Duration, Instant};
 
 use tl_client::{
-    Client, ClientBuilder, Draft, Page, Subscribe, Subscription, TransportKind, Update,
+    Client, ClientBuilder, ClientError, Draft, Page, Protocol, Subscribe, Subscription,
+    TransportKind, Update,
 };
-use tl_conformance::{Nginx, RunningServer, ServerOptions};
+use tl_conformance::{Nginx, RunningServer, ServerOptions, free_port};
+use tl_model::ErrorCode;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -20,6 +22,18 @@ impl Proxied {
         let server = RunningServer::start(&ServerOptions::default());
         let nginx = Nginx::start(server.port());
         let client = ClientBuilder::new(nginx.url()).build().expect("the address is legal");
+        Self { server, nginx, client }
+    }
+
+    /// gRPC, which nginx is to be told of.
+    fn start_grpc() -> Self {
+        Self::behind_grpc(RunningServer::start(&ServerOptions::default()))
+    }
+
+    fn behind_grpc(server: RunningServer) -> Self {
+        let nginx = Nginx::start_grpc(server.port());
+        let client = ClientBuilder::new(nginx.url()).http2_only().build();
+        let client = client.expect("the address is legal").over(Protocol::Grpc);
         Self { server, nginx, client }
     }
 
@@ -45,8 +59,9 @@ impl Proxied {
 
 #[tokio::test]
 async fn nginx_passes_every_event_on_at_once() {
-    for transport in STREAMS {
-        let proxied = Proxied::start();
+    let streams = STREAMS.map(|transport| (Proxied::start(), transport));
+    let calls = CALLS.map(|transport| (Proxied::start_grpc(), transport));
+    for (proxied, transport) in streams.into_iter().chain(calls) {
         let mut stream = proxied.stream(transport).await;
         for number in 0..20 {
             let id = number.to_string();
@@ -59,9 +74,10 @@ async fn nginx_passes_every_event_on_at_once() {
 
 #[tokio::test]
 async fn an_idle_stream_stays_open_through_nginx() {
-    let proxied = Proxied::start();
+    let (proxied, grpc) = (Proxied::start(), Proxied::start_grpc());
     let mut idle = tokio::task::JoinSet::new();
-    for transport in STREAMS {
+    let streams = STREAMS.map(|transport| (&proxied, transport));
+    for (proxied, transport) in streams.into_iter().chain([(&grpc, TransportKind::Grpc)]) {
         let mut stream = proxied.stream(transport).await;
         idle.spawn(async move {
             let idle = tokio::time::timeout(IDLE, stream.next()).await;
@@ -71,9 +87,37 @@ async fn an_idle_stream_stays_open_through_nginx() {
     }
     let streams = idle.join_all().await;
     proxied.publish("late").await;
+    grpc.publish("late").await;
     for mut stream in streams {
         assert_eq!(in_time(stream.next_event()).await.expect("an event").event.id(), "late");
     }
+}
+
+#[tokio::test]
+async fn a_refused_call_of_grpc_says_why_through_nginx() {
+    let proxied = Proxied::start_grpc();
+    let refused = proxied.client.publish("$sys.mine", &Draft::default()).await;
+    let Err(ClientError::Refused(error)) = refused else { panic!("{refused:?}") };
+    assert_eq!(error.code, ErrorCode::ChannelReserved);
+}
+
+#[tokio::test]
+async fn a_subscriber_behind_nginx_goes_on_with_the_next_server() {
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let (port, data) = (free_port(), Some(home.path().join("data")));
+    let options = ServerOptions { port, data, ..ServerOptions::default() };
+    let server = RunningServer::start(&options);
+    let proxied = Proxied::behind_grpc(server);
+    let subscribe = Subscribe::to([CHANNEL]).over(TransportKind::Grpc);
+    let mut stream = proxied.client.subscribe(subscribe);
+    proxied.publish("1").await;
+    assert_eq!(stream.next_event().await.expect("an event").event.id(), "1");
+    let Proxied { server, nginx, client } = proxied;
+    server.stop();
+    let proxied = Proxied { server: RunningServer::start(&options), nginx, client };
+    proxied.publish("2").await;
+    let event = tokio::time::timeout(Duration::from_secs(60), stream.next_event()).await;
+    assert_eq!(event.expect("it comes").expect("an event").event.id(), "2");
 }
 
 #[tokio::test]
@@ -142,6 +186,9 @@ const CHANNEL: &str = "orders";
 /// What streams over HTTP/1.1, which is all that such an nginx speaks to a server.
 const STREAMS: [TransportKind; 3] =
     [TransportKind::Sse, TransportKind::GrpcWeb, TransportKind::Connect];
+/// What streams over HTTP/2, which such an nginx speaks to a server of gRPC.
+const CALLS: [TransportKind; 3] =
+    [TransportKind::Grpc, TransportKind::GrpcWeb, TransportKind::Connect];
 /// Far less than the time after which a proxy that buffers gives something out.
 const AT_ONCE: Duration = Duration::from_secs(1);
 /// Less than the 60 s of silence after which nginx gives up a server.
