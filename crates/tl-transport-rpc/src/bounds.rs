@@ -1,15 +1,20 @@
 //! What a body of many messages may hold and how long it may take, message by message.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use connectrpc::ConnectError;
+use connectrpc::dispatcher::RequestStream;
+use futures_util::{Stream, StreamExt};
 use tokio::time::{Instant, Sleep};
 
 use tl_transport::http::axum::body::Body;
 use tl_transport::http::http_body::{Body as HttpBody, Frame};
 use tl_transport::http::{Room, Taken};
 use tl_transport::model::limits::BODY_TIMEOUT;
+
+use crate::error::failure;
 
 /// The body of a call.
 pub(crate) enum Messages {
@@ -118,6 +123,35 @@ impl HttpBody for Messages {
     }
 }
 
+/// Messages of which the one that is handled takes its part of the memory for bodies: unpacked, it may be
+/// far larger than it came.
+pub(crate) struct Counted {
+    messages: RequestStream,
+    room: Room,
+    taken: Taken,
+}
+
+impl Counted {
+    pub(crate) fn new(messages: RequestStream, room: Room) -> Self {
+        Self { messages, room, taken: Taken::default() }
+    }
+}
+
+impl Stream for Counted {
+    type Item = Result<Bytes, ConnectError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        // Whoever wants the next one is done with the one before.
+        self.taken = Taken::default();
+        let message = ready!(self.messages.poll_next_unpin(cx));
+        if let Some(Ok(message)) = &message {
+            let Self { room, taken, .. } = &mut *self;
+            room.make(taken, message.len()).map_err(|error| failure(&error))?;
+        }
+        Poll::Ready(message)
+    }
+}
+
 impl std::error::Error for Unbounded {}
 
 impl std::fmt::Display for Unbounded {
@@ -135,8 +169,9 @@ const HEAD_BYTES: usize = 5;
 
 #[cfg(test)]
 mod tests {
-    use futures_util::{StreamExt, stream};
+    use futures_util::{FutureExt, stream};
     use tl_transport::http::axum::body::to_bytes;
+    use tl_transport::model::limits::{BODIES_BYTES_MAX, FRAME_BYTES_MAX};
 
     use super::*;
 
@@ -154,6 +189,26 @@ mod tests {
             let read = tokio::time::timeout(BODY_TIMEOUT * 2, read).await.expect("it ends");
             assert!(read.expect_err("it is too slow").to_string().contains("too slowly"));
         }
+    }
+
+    #[tokio::test]
+    async fn messages_that_are_handled_share_the_memory_for_bodies() {
+        let room = Room::default();
+        let message = Bytes::from(vec![0; FRAME_BYTES_MAX]);
+        let streams = BODIES_BYTES_MAX / FRAME_BYTES_MAX;
+        let open = || {
+            let one = stream::iter([Ok(message.clone())]).chain(stream::pending());
+            Counted::new(one.boxed(), room.clone())
+        };
+        let mut handled: Vec<_> = (0..streams).map(|_| open()).collect();
+        for stream in &mut handled {
+            assert!(matches!(stream.next().await, Some(Ok(_))), "there is room for so many");
+        }
+        let refused = open().next().await.expect("an error").expect_err("there is no room");
+        assert_eq!(refused.code, connectrpc::ErrorCode::Unavailable);
+        let done = handled[0].next().now_or_never();
+        assert!(done.is_none(), "no other message has come");
+        assert!(matches!(open().next().await, Some(Ok(_))), "one that is done with takes nothing");
     }
 
     #[tokio::test(start_paused = true)]

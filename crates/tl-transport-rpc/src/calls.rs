@@ -8,15 +8,17 @@ use connectrpc::{
     CodecFormat, ConnectError, Dispatcher, EncodedStream, MethodDescriptor, Payload,
     RequestContext, Response,
 };
-use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
+use futures_util::{FutureExt, StreamExt};
 
 use tl_transport::engine::Engine;
+use tl_transport::http::{Room, Taken};
 use tl_transport::model::limits::QUERY_BYTES_MAX;
 use tl_transport::model::{Call, Form};
 use tl_transport::{Bytes, EngineStamp, Leaving};
 
-use crate::error::Refusal;
+use crate::bounds::Counted;
+use crate::error::{Refusal, failure};
 use crate::{Rpc, admin, events, health, mount, schemas, state};
 
 /// All methods, by service.
@@ -89,15 +91,16 @@ pub(crate) struct Calls {
     /// For connections that do not end before the server does.
     draining: Leaving,
     rpc: Rpc,
+    room: Room,
     methods: HashMap<&'static str, Handler>,
 }
 
 impl Calls {
-    pub(crate) fn new(engine: Engine, rpc: Rpc) -> Self {
+    pub(crate) fn new(engine: Engine, rpc: Rpc, room: Room) -> Self {
         let methods = METHODS.iter().copied().flatten();
         let methods = methods.map(|method| (method.path, method.handler)).collect();
         let draining = Leaving(Arc::new(engine.draining()));
-        Self { engine, draining, rpc, methods }
+        Self { engine, draining, rpc, room, methods }
     }
 
     fn context(&self, request: &RequestContext, format: CodecFormat) -> Context {
@@ -108,6 +111,15 @@ impl Calls {
         };
         let leaving = request.extensions().get::<Leaving>().unwrap_or(&self.draining).clone();
         Context { engine: self.engine.clone(), call, form, rpc: self.rpc, leaving }
+    }
+
+    /// Counts a message that was packed until it is answered: it may be far larger than its body.
+    fn counted(&self, len: usize, answer: UnaryResult) -> UnaryResult {
+        let mut taken = Taken::default();
+        match self.room.make(&mut taken, len) {
+            Ok(()) => Box::pin(answer.inspect(move |_| drop(taken))),
+            Err(error) => ready(Err(failure(&error))).boxed(),
+        }
     }
 
     fn handler(&self, path: &str) -> Option<Handler> {
@@ -140,8 +152,9 @@ impl Dispatcher for Calls {
         else {
             return unknown(path);
         };
-        let context = self.context(&request, format);
-        handler(Asked { context, message })
+        let (context, len) = (self.context(&request, format), message.len());
+        let answer = handler(Asked { context, message });
+        if is_packed(&request) { self.counted(len, answer) } else { answer }
     }
 
     fn call_server_streaming(
@@ -169,7 +182,7 @@ impl Dispatcher for Calls {
             return unknown(path);
         };
         let context = self.context(&request, format);
-        handler(context, messages)
+        handler(context, Counted::new(messages, self.room.clone()).boxed())
     }
 
     fn call_bidi_streaming(
@@ -183,6 +196,7 @@ impl Dispatcher for Calls {
             return unknown(path);
         };
         let context = self.context(&request, format);
+        let messages = Counted::new(messages, self.room.clone()).boxed();
         stream(Ok(handler(context, messages)), &request)
     }
 }
@@ -204,5 +218,6 @@ fn unknown<T: Send + 'static>(path: &str) -> BoxFuture<'static, Result<T, Connec
     ready(Err(ConnectError::unimplemented(format!("there is no method {path}")))).boxed()
 }
 
-/// In which clients say how they pack the messages of a stream.
-const ENCODING_HEADERS: [&str; 2] = ["grpc-encoding", "connect-content-encoding"];
+/// In which clients say how they pack messages.
+const ENCODING_HEADERS: [&str; 3] =
+    ["grpc-encoding", "connect-content-encoding", "content-encoding"];

@@ -70,7 +70,7 @@ impl Default for Rpc {
 
 impl Transport for Rpc {
     fn mount(&self, host: &mut Host) {
-        let calls = Calls::new(host.engine().clone(), *self);
+        let calls = Calls::new(host.engine().clone(), *self, host.room().clone());
         let service = mount::service(Mapped::new(calls));
         for name in calls::services() {
             mount::mount(host, name, &service);
