@@ -10,8 +10,8 @@
 //!
 //! What is published with an [`IdempotencyKey`] is repeated by the client itself while the connection
 //! is lost or the server cannot take it right now, up to seven times within half a minute or so, and
-//! has its effect once. Without a key nothing is ever repeated. No request waits longer than a minute
-//! for a server that says nothing.
+//! has its effect once. Without a key nothing is ever repeated. A server that says nothing is given up
+//! after a minute, each time.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), tl_client::ClientError> {

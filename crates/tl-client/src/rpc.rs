@@ -10,6 +10,7 @@ use ::http::uri::InvalidUri;
 use base64::Engine as _;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
+use bytes::Bytes;
 use connectrpc::client::{CallOptions, ClientConfig, ServerStream, call_server_stream, call_unary};
 use connectrpc::{ConnectError, ErrorCode, ErrorDetail, Protocol, Spec, StreamType};
 use reqwest::Url;
@@ -23,7 +24,7 @@ use tl_wire::generated::throughline::v1 as contract;
 use tl_wire::generated::throughline::v1::Receipt;
 use tl_wire::generated::throughline::v1::server_frame::Frame;
 
-use crate::answer::in_time;
+use crate::answer::{held_in_time, in_time, upload_time};
 use crate::client::{Client, PublishOptions};
 use crate::error::ClientError;
 use crate::session::{conditions, problem};
@@ -72,13 +73,15 @@ impl EventService {
             conditions: conditions(channel, condition),
             idempotency_key: key.as_ref().map_or_else(String::new, |key| key.as_str().to_owned()),
         };
+        let bytes = events.iter().filter_map(|it| it.data.as_ref()).map(Bytes::len).sum();
         let attempt = || async {
             let (config, request) = (&self.config, request.clone());
             let options = CallOptions::default();
             let call =
                 call_unary::<_, _, UnreadView<'_>>(&self.http, config, PUBLISH, request, options);
             // Kilobytes that whoever calls need not hold.
-            let message = in_time(Box::pin(call)).await?.into_view().into_bytes();
+            let call = held_in_time(upload_time(bytes), Box::pin(call));
+            let message = call.await?.into_view().into_bytes();
             let response = decode::<contract::PublishResponse>(Form::Protobuf, &message);
             response
                 .map(|response| response.receipts)

@@ -87,7 +87,8 @@ pub const PAGE_EVENTS_MAX: usize = 1_000;
 /// Events in one page when the reader does not say.
 pub const PAGE_EVENTS_DEFAULT: usize = 100;
 /// Data and attributes with which a page is full. The event that fills it may go beyond, but not beyond
-/// the 4 MiB of a message that clients of gRPC take unless told otherwise.
+/// the 4 MiB of a message that clients of gRPC take unless told otherwise; in base64, as generated code has
+/// it in JSON, it is a third more, where no such limit is usual.
 pub const PAGE_BYTES_MAX: usize = 5 * 512 * 1024;
 /// Parameters in the body of a request: the largest selection, with every byte of it escaped.
 pub const QUERY_BYTES_MAX: usize = 256 * 1024;

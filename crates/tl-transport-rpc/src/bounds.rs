@@ -1,12 +1,11 @@
 //! What a body of many messages may hold and how long it may take, message by message.
 
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use connectrpc::ConnectError;
 use connectrpc::dispatcher::RequestStream;
-use futures_util::{Stream, StreamExt};
+use futures_util::StreamExt;
 use tokio::time::{Instant, Sleep};
 
 use tl_transport::http::axum::body::Body;
@@ -19,7 +18,7 @@ use crate::error::failure;
 /// The body of a call.
 pub(crate) enum Messages {
     /// With its one message, read beforehand.
-    One(Option<Bytes>),
+    One(Option<(Bytes, Taken)>),
     Many(Bounded),
 }
 
@@ -117,39 +116,16 @@ impl HttpBody for Messages {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Unbounded>>> {
         match self.get_mut() {
-            Self::One(message) => Poll::Ready(message.take().map(|it| Ok(Frame::data(it)))),
+            Self::One(message) => Poll::Ready(message.take().map(|(it, _)| Ok(Frame::data(it)))),
             Self::Many(body) => Pin::new(body).poll_frame(cx),
         }
     }
 }
 
-/// Messages of which the one that is handled takes its part of the memory for bodies: unpacked, it may be
-/// far larger than it came.
-pub(crate) struct Counted {
-    messages: RequestStream,
-    room: Room,
-    taken: Taken,
-}
-
-impl Counted {
-    pub(crate) fn new(messages: RequestStream, room: Room) -> Self {
-        Self { messages, room, taken: Taken::default() }
-    }
-}
-
-impl Stream for Counted {
-    type Item = Result<Bytes, ConnectError>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        // Whoever wants the next one is done with the one before.
-        self.taken = Taken::default();
-        let message = ready!(self.messages.poll_next_unpin(cx));
-        if let Some(Ok(message)) = &message {
-            let Self { room, taken, .. } = &mut *self;
-            room.make(taken, message.len()).map_err(|error| failure(&error))?;
-        }
-        Poll::Ready(message)
-    }
+/// Messages that take their part of the memory for bodies until they are dropped: unpacked, they may be far
+/// larger than they came.
+pub(crate) fn counted(messages: RequestStream, room: Room) -> RequestStream {
+    messages.map(move |message| room.keep(message?).map_err(|error| failure(&error))).boxed()
 }
 
 impl std::error::Error for Unbounded {}
@@ -169,7 +145,7 @@ const HEAD_BYTES: usize = 5;
 
 #[cfg(test)]
 mod tests {
-    use futures_util::{FutureExt, stream};
+    use futures_util::stream;
     use tl_transport::http::axum::body::to_bytes;
     use tl_transport::model::limits::{BODIES_BYTES_MAX, FRAME_BYTES_MAX};
 
@@ -194,21 +170,17 @@ mod tests {
     #[tokio::test]
     async fn messages_that_are_handled_share_the_memory_for_bodies() {
         let room = Room::default();
-        let message = Bytes::from(vec![0; FRAME_BYTES_MAX]);
-        let streams = BODIES_BYTES_MAX / FRAME_BYTES_MAX;
-        let open = || {
-            let one = stream::iter([Ok(message.clone())]).chain(stream::pending());
-            Counted::new(one.boxed(), room.clone())
-        };
-        let mut handled: Vec<_> = (0..streams).map(|_| open()).collect();
-        for stream in &mut handled {
-            assert!(matches!(stream.next().await, Some(Ok(_))), "there is room for so many");
+        let large = Bytes::from(vec![0; FRAME_BYTES_MAX]);
+        let messages = stream::repeat(large).map(Ok).boxed();
+        let mut messages = counted(messages, room);
+        let mut handled = Vec::new();
+        for _ in 0..BODIES_BYTES_MAX / FRAME_BYTES_MAX {
+            handled.push(messages.next().await.expect("a message").expect("there is room"));
         }
-        let refused = open().next().await.expect("an error").expect_err("there is no room");
+        let refused = messages.next().await.expect("an error").expect_err("there is no room");
         assert_eq!(refused.code, connectrpc::ErrorCode::Unavailable);
-        let done = handled[0].next().now_or_never();
-        assert!(done.is_none(), "no other message has come");
-        assert!(matches!(open().next().await, Some(Ok(_))), "one that is done with takes nothing");
+        drop(handled.pop());
+        assert!(messages.next().await.expect("a message").is_ok(), "one was dropped");
     }
 
     #[tokio::test(start_paused = true)]

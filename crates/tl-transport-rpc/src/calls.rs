@@ -8,16 +8,16 @@ use connectrpc::{
     CodecFormat, ConnectError, Dispatcher, EncodedStream, MethodDescriptor, Payload,
     RequestContext, Response,
 };
+use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
-use futures_util::{FutureExt, StreamExt};
 
 use tl_transport::engine::Engine;
-use tl_transport::http::{Room, Taken};
+use tl_transport::http::Room;
 use tl_transport::model::limits::QUERY_BYTES_MAX;
 use tl_transport::model::{Call, Form};
 use tl_transport::{Bytes, EngineStamp, Leaving};
 
-use crate::bounds::Counted;
+use crate::bounds::counted;
 use crate::error::{Refusal, failure};
 use crate::{Rpc, admin, events, health, mount, schemas, state};
 
@@ -75,6 +75,7 @@ pub(crate) struct Context {
 /// A call with the one message it has.
 pub(crate) struct Asked {
     pub(crate) context: Context,
+    /// Counts as a body in memory until it is dropped.
     pub(crate) message: Bytes,
 }
 
@@ -113,15 +114,6 @@ impl Calls {
         Context { engine: self.engine.clone(), call, form, rpc: self.rpc, leaving }
     }
 
-    /// Counts a message that was packed until it is answered: it may be far larger than its body.
-    fn counted(&self, len: usize, answer: UnaryResult) -> UnaryResult {
-        let mut taken = Taken::default();
-        match self.room.make(&mut taken, len) {
-            Ok(()) => Box::pin(answer.inspect(move |_| drop(taken))),
-            Err(error) => ready(Err(failure(&error))).boxed(),
-        }
-    }
-
     fn handler(&self, path: &str) -> Option<Handler> {
         self.methods.get(path).copied()
     }
@@ -152,9 +144,11 @@ impl Dispatcher for Calls {
         else {
             return unknown(path);
         };
-        let (context, len) = (self.context(&request, format), message.len());
-        let answer = handler(Asked { context, message });
-        if is_packed(&request) { self.counted(len, answer) } else { answer }
+        let context = self.context(&request, format);
+        match self.room.keep(message) {
+            Ok(message) => handler(Asked { context, message }),
+            Err(error) => ready(Err(failure(&error))).boxed(),
+        }
     }
 
     fn call_server_streaming(
@@ -182,7 +176,7 @@ impl Dispatcher for Calls {
             return unknown(path);
         };
         let context = self.context(&request, format);
-        handler(context, Counted::new(messages, self.room.clone()).boxed())
+        handler(context, counted(messages, self.room.clone()))
     }
 
     fn call_bidi_streaming(
@@ -196,8 +190,7 @@ impl Dispatcher for Calls {
             return unknown(path);
         };
         let context = self.context(&request, format);
-        let messages = Counted::new(messages, self.room.clone()).boxed();
-        stream(Ok(handler(context, messages)), &request)
+        stream(Ok(handler(context, counted(messages, self.room.clone()))), &request)
     }
 }
 
@@ -218,6 +211,5 @@ fn unknown<T: Send + 'static>(path: &str) -> BoxFuture<'static, Result<T, Connec
     ready(Err(ConnectError::unimplemented(format!("there is no method {path}")))).boxed()
 }
 
-/// In which clients say how they pack messages.
-const ENCODING_HEADERS: [&str; 3] =
-    ["grpc-encoding", "connect-content-encoding", "content-encoding"];
+/// In which clients say how they pack the messages of a stream.
+const ENCODING_HEADERS: [&str; 2] = ["grpc-encoding", "connect-content-encoding"];

@@ -44,6 +44,7 @@ pub(crate) const METHODS: &[Method] = &[
 
 async fn publish(Asked { context, message }: Asked) -> Result<Vec<u8>, Refusal> {
     let publish = call::read_publish(context.form, &message, &context.stamp())?;
+    drop(message);
     let answer = queue(&context.engine, &context.call, publish).await?;
     let (receipts, is_replayed) = (answer.receipts, answer.is_replayed);
     match nothing_published(&receipts) {
@@ -149,7 +150,6 @@ fn count(published: &mut Published, receipts: &[Result<Receipt, Error>]) {
 async fn read(Asked { context, message }: Asked) -> Result<Vec<u8>, Refusal> {
     let call::Read { selection, after, events_max, wait } =
         call::read_read(context.form, &message)?;
-    // It may wait for long.
     drop(message);
     let Context { engine, call, form, rpc, leaving } = context;
     let leaving = leaving.token();

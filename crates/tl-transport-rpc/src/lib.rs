@@ -19,8 +19,9 @@
 //! library `connectrpc` speaks them; this room tells it what the methods do.
 //!
 //! Messages are read and written by [`wire::call`](tl_transport::wire::call), and frames by
-//! [`wire::frame`](tl_transport::wire::frame), each event at most once for all who get it. HTTP/2's flow
-//! control is all the credit there is: what nobody reads is not taken from the log.
+//! [`wire::frame`](tl_transport::wire::frame), each event at most once for all who get it, but for those
+//! who speak the JSON of generated code. HTTP/2's flow control is all the credit there is: what nobody
+//! reads is not taken from the log, but for one message.
 
 mod admin;
 mod bounds;

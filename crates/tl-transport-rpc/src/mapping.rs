@@ -150,8 +150,7 @@ impl Mapping {
         if json.len() > FRAME_BYTES_MAX {
             return Err(failure(&too_large()));
         }
-        let parts = json.iter().filter(|byte| matches!(byte, b',' | b'{' | b'[')).count();
-        if parts > PARTS_MAX {
+        if parts(json) > PARTS_MAX {
             let detail = format!(
                 "a message in JSON has at most {PARTS_MAX} parts; publish fewer events at once, or \
                  send protobuf"
@@ -212,8 +211,24 @@ impl Mapping {
 
 /// The form in which methods get to see what is called in the mapping.
 const BINARY: CodecFormat = CodecFormat::Proto;
+/// What a message has of members and elements, or somewhat more.
+fn parts(json: &[u8]) -> usize {
+    let (mut parts, mut is_in_text, mut is_escaped) = (0, false, false);
+    for byte in json {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' => is_escaped = is_in_text,
+            b'"' => is_in_text = !is_in_text,
+            b',' | b'{' | b'[' if !is_in_text => parts += 1,
+            _ => {}
+        }
+    }
+    parts
+}
+
 /// Those whose messages have events.
 const SERVICES: [&str; 2] = ["throughline.v1.EventService", "throughline.v1.StateService"];
 const VERSION: HeaderName = HeaderName::from_static("connect-protocol-version");
-/// Each takes some hundred bytes of memory, however short its text.
-const PARTS_MAX: usize = 32 * 1024;
+/// Each takes some hundred bytes of memory, however short its text. A thousand events with thirty
+/// attributes have as many.
+const PARTS_MAX: usize = 64 * 1024;

@@ -19,7 +19,7 @@ use tl_transport::http::types::header::{
     CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
 };
 use tl_transport::http::types::{Method, StatusCode, Version};
-use tl_transport::http::{self, Request, Response, Room, Taken, http_body};
+use tl_transport::http::{self, Request, Response, Room, http_body};
 use tl_transport::model::Error;
 use tl_transport::model::limits::FRAME_BYTES_MAX;
 
@@ -68,17 +68,15 @@ async fn answer<D: Dispatcher>(
     }
     let (parts, body) = request.into_parts();
     let messages = match method {
-        Some(method) if has_many_messages(method) => {
-            Ok((Messages::Many(Bounded::new(body, room)), Taken::default()))
-        }
+        Some(method) if has_many_messages(method) => Ok(Messages::Many(Bounded::new(body, room))),
         method => {
             let limits = method.and_then(|method| method.limits).unwrap_or(*service.limits());
             let read = room.read(body, limits.max_request_body_size()).await;
-            read.map(|(body, taken)| (Messages::One(Some(body)), taken))
+            read.map(|read| Messages::One(Some(read)))
         }
     };
     let mut response = match messages {
-        Ok((messages, _taken)) => {
+        Ok(messages) => {
             let request = http::types::Request::from_parts(parts, messages);
             service.call(request).await.map_or_else(|infallible| match infallible {}, respond)
         }

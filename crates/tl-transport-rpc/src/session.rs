@@ -31,7 +31,7 @@ pub(crate) fn open(context: Context, messages: RequestStream) -> EncodedStream {
     Box::pin(Frames { session: Some(session.boxed()), out })
 }
 
-/// What the server says. It is polled only while HTTP/2 lets more be sent, and the session with it.
+/// What the server says. It is polled for one message more than HTTP/2 lets be sent, and the session with it.
 struct Frames {
     session: Option<BoxFuture<'static, Result<CallCarrier, CarrierError>>>,
     out: Arc<Mutex<Out>>,

@@ -42,6 +42,7 @@ async fn read(Asked { context, message }: Asked) -> Result<Vec<u8>, Refusal> {
 
 async fn replace(Asked { context, message }: Asked) -> Result<Vec<u8>, Refusal> {
     let asked = call::read_put_state(context.form, &message)?;
+    drop(message);
     let changed = change(&context, &asked).replace(asked.draft.clone()).await?;
     let (receipt, is_new) = (&changed.receipt, changed.is_new);
     Ok(call::write_state_put(context.form, receipt, is_new, changed.is_replayed))
@@ -49,12 +50,14 @@ async fn replace(Asked { context, message }: Asked) -> Result<Vec<u8>, Refusal> 
 
 async fn patch(Asked { context, message }: Asked) -> Result<Vec<u8>, Refusal> {
     let (patch, asked) = call::read_patch_state(context.form, &message)?;
+    drop(message);
     let changed = change(&context, &asked).patch(patch, asked.draft.clone()).await?;
     Ok(call::write_state_patched(context.form, &changed.receipt, changed.is_replayed))
 }
 
 async fn delete(Asked { context, message }: Asked) -> Result<Vec<u8>, Refusal> {
     let asked = call::read_delete_state(context.form, &message)?;
+    drop(message);
     let changed = change(&context, &asked).delete(asked.draft.clone()).await?;
     Ok(call::write_state_deleted(context.form, &changed.receipt, changed.is_replayed))
 }

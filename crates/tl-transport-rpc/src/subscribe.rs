@@ -35,8 +35,8 @@ pub(crate) fn stream(context: &Context, subscription: Subscription) -> EncodedSt
     })
 }
 
-/// Polled only while HTTP/2 lets more be sent, so a slow reader holds back its own reading and nothing
-/// else.
+/// Polled for one message more than HTTP/2 lets be sent, so a slow reader holds back its own reading and
+/// nothing else.
 struct Deliveries {
     engine: Engine,
     subscription: Subscription,

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tl_transport::Bytes;
 use tl_transport::http::types::{Method, StatusCode};
 use tl_transport::model::Form;
-use tl_transport::model::limits::FRAME_BYTES_MAX;
+use tl_transport::model::limits::{BODIES_BYTES_MAX, FRAME_BYTES_MAX, QUERY_BYTES_MAX};
 use tl_transport::testkit::{Answer, Kit, Streamed};
 use tl_transport::wire::call::read_problem;
 
@@ -143,6 +143,23 @@ async fn a_read_waits_for_an_event_as_long_as_it_is_told() {
     assert_eq!(began.elapsed().as_secs(), 30);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_read_that_waits_holds_nothing_of_its_request() {
+    let kit = kit();
+    let (path, headers) = (format!("{EVENTS}/Read"), [("content-type", "application/json")]);
+    let padding = " ".repeat(QUERY_BYTES_MAX / 2);
+    let read = Bytes::from(format!(r#"{{"channels": ["a"], "waitMs": 30000}}{padding}"#));
+    let waiting = (0..BODIES_BYTES_MAX / padding.len() * 2)
+        .map(|_| kit.ask(Method::POST, &path, &headers, read.clone()));
+    let large = async {
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        let large = json!({"channel": "b", "events": [{"data": "x".repeat(1_000_000)}]});
+        call(&kit, &format!("{EVENTS}/Publish"), &large).await
+    };
+    let (_, (status, answer)) = tokio::join!(futures_util::future::join_all(waiting), large);
+    assert_eq!(status, StatusCode::OK, "{answer}");
+}
+
 #[tokio::test]
 async fn a_failure_says_why_and_whether_to_try_again() {
     let kit = kit();
@@ -175,7 +192,8 @@ async fn generated_code_has_events_as_protobuf_has_them_in_json() {
         let answer = kit.ask(Method::POST, &path, &headers, message.to_string()).await;
         serde_json::from_str(answer.text()).expect("JSON")
     };
-    let event = json!({"id": "1", "data": "eyJuIjoxfQ==", "newer": 7});
+    let subject = "\\\"{,".repeat(3_000);
+    let event = json!({"id": "1", "data": "eyJuIjoxfQ==", "subject": subject, "newer": 7});
     let published = ask("Publish", json!({"channel": "a", "events": [event]})).await;
     assert_eq!(published["receipts"][0]["id"], "1");
     let read = json!({"channels": ["a"]});
@@ -191,7 +209,7 @@ async fn generated_code_has_events_as_protobuf_has_them_in_json() {
 async fn json_of_generated_code_that_makes_no_sense_is_refused() {
     let kit = kit();
     let headers = [("content-type", "application/json"), ("connect-protocol-version", "1")];
-    let commas = format!("{{\"channels\": [{}\"a\"]}}", "\"a\",".repeat(40_000));
+    let commas = format!("{{\"channels\": [{}\"a\"]}}", "\"a\",".repeat(70_000));
     for (message, code) in [
         ("{", "invalid_argument"),
         ("[]", "invalid_argument"),

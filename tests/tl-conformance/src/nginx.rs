@@ -22,7 +22,10 @@ impl Nginx {
 
     /// Starts it for gRPC alone, as docs/operations.md says.
     pub fn start_grpc(upstream: u16) -> Self {
-        Self::start_with("http2", &format!("grpc_pass grpc://127.0.0.1:{upstream};"))
+        Self::start_with(
+            "http2",
+            &format!("grpc_pass grpc://127.0.0.1:{upstream}; grpc_set_header Host $http_host;"),
+        )
     }
 
     /// Starts it as a cache, set up as docs/rest.md says. It tells in `x-cache` where an answer is from.

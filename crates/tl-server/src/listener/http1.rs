@@ -20,12 +20,11 @@ use tokio::io::{AsyncRead, ReadBuf};
 use tokio_util::sync::CancellationToken;
 
 use tl_model::limits::LINGER_TIMEOUT;
-use tl_transport::HttpService;
-use tl_transport::Replay;
 use tl_transport::http::detached::{self, Detached, Streaming};
 use tl_transport::http::types::header::{CONNECTION, HeaderValue};
 use tl_transport::http::types::{Method, Version};
 use tl_transport::http::{Framing, Response, axum, serve_stream};
+use tl_transport::{HttpService, Replay};
 
 use super::{Connection, ConnectionError, Io, answer};
 

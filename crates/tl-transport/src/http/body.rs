@@ -21,6 +21,18 @@ pub struct Room(Arc<Semaphore>);
 #[derive(Debug, Default)]
 pub struct Taken(Option<OwnedSemaphorePermit>);
 
+/// Bytes with the part of the room that they take.
+struct Kept {
+    bytes: Bytes,
+    _taken: Taken,
+}
+
+impl AsRef<[u8]> for Kept {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
 impl Default for Room {
     fn default() -> Self {
         Self(Arc::new(Semaphore::new(BODIES_BYTES_MAX)))
@@ -36,6 +48,20 @@ impl Room {
     /// `body_too_large`, `body_incomplete`, `overloaded`.
     pub async fn read(&self, body: Body, bytes_max: usize) -> Result<(Bytes, Taken), Error> {
         read_body(body, None, bytes_max, self).await
+    }
+
+    /// The same bytes, which count as there until they are dropped.
+    ///
+    /// # Errors
+    ///
+    /// `overloaded`.
+    pub fn keep(&self, bytes: Bytes) -> Result<Bytes, Error> {
+        if bytes.len() <= BODY_BYTES_FREE {
+            return Ok(bytes);
+        }
+        let mut taken = Taken::default();
+        self.make(&mut taken, bytes.len())?;
+        Ok(Bytes::from_owner(Kept { bytes, _taken: taken }))
     }
 
     /// Makes room for a body that has grown to this size.
@@ -178,6 +204,10 @@ mod tests {
         assert!(read(BODY_BYTES_FREE + 400).await.is_ok());
         assert!(read(BODY_BYTES_FREE).await.is_ok());
         drop(large);
+        let kept = room.keep(vec![0; BODY_BYTES_FREE + 600].into()).expect("there is room");
+        let refused = read(BODY_BYTES_FREE + 401).await.map(drop);
+        assert_eq!(refused, Err(ErrorCode::Overloaded));
+        drop(kept);
         assert!(read(BODY_BYTES_FREE + 1_000).await.is_ok());
     }
 }

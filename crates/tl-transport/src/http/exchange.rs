@@ -113,7 +113,10 @@ impl Exchange {
         self.query().finish()?;
         let body = self.body(QUERY_BYTES_MAX).await?;
         let content_type = self.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        Query::read(content_type, &body)
+        let query = Query::read(content_type, &body)?;
+        // Little of it is kept, and its answer may wait for long.
+        self.taken = Taken::default();
+        Ok(query)
     }
 
     /// Reads the whole body, unpacked. It counts as in memory until this exchange is dropped.

@@ -77,7 +77,8 @@ async fn an_idle_stream_stays_open_through_nginx() {
     let (proxied, grpc) = (Proxied::start(), Proxied::start_grpc());
     let mut idle = tokio::task::JoinSet::new();
     let streams = STREAMS.map(|transport| (&proxied, transport));
-    for (proxied, transport) in streams.into_iter().chain([(&grpc, TransportKind::Grpc)]) {
+    for (proxied, transport) in streams.into_iter().chain(CALLS.map(|transport| (&grpc, transport)))
+    {
         let mut stream = proxied.stream(transport).await;
         idle.spawn(async move {
             let idle = tokio::time::timeout(IDLE, stream.next()).await;
@@ -94,30 +95,45 @@ async fn an_idle_stream_stays_open_through_nginx() {
 }
 
 #[tokio::test]
-async fn a_refused_call_of_grpc_says_why_through_nginx() {
+async fn a_call_that_is_refused_says_why_through_nginx() {
     let proxied = Proxied::start_grpc();
-    let refused = proxied.client.publish("$sys.mine", &Draft::default()).await;
-    let Err(ClientError::Refused(error)) = refused else { panic!("{refused:?}") };
-    assert_eq!(error.code, ErrorCode::ChannelReserved);
+    for protocol in [Protocol::Grpc, Protocol::GrpcWeb, Protocol::Connect] {
+        let refused = proxied.client.over(protocol).publish("$sys.mine", &Draft::default()).await;
+        let Err(ClientError::Refused(error)) = refused else { panic!("{protocol:?}: {refused:?}") };
+        assert_eq!(error.code, ErrorCode::ChannelReserved, "{protocol:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_behind_nginx_may_call_its_own_origin() {
+    let proxied = Proxied::start_grpc();
+    let url = format!("{}/throughline.v1.EventService/Publish", proxied.nginx.url());
+    for (origin, status) in [(proxied.nginx.url(), 200), ("http://elsewhere".into(), 403)] {
+        let call = proxied.client.http().post(&url).header("origin", &origin);
+        let call = call.header("content-type", "application/json");
+        let answer = call.body(r#"{"channel": "a", "events": [{}]}"#).send().await;
+        assert_eq!(answer.expect("an answer").status(), status, "{origin}");
+    }
 }
 
 #[tokio::test]
 async fn a_subscriber_behind_nginx_goes_on_with_the_next_server() {
-    let home = tempfile::tempdir().expect("a temporary directory");
-    let (port, data) = (free_port(), Some(home.path().join("data")));
-    let options = ServerOptions { port, data, ..ServerOptions::default() };
-    let server = RunningServer::start(&options);
-    let proxied = Proxied::behind_grpc(server);
-    let subscribe = Subscribe::to([CHANNEL]).over(TransportKind::Grpc);
-    let mut stream = proxied.client.subscribe(subscribe);
-    proxied.publish("1").await;
-    assert_eq!(stream.next_event().await.expect("an event").event.id(), "1");
-    let Proxied { server, nginx, client } = proxied;
-    server.stop();
-    let proxied = Proxied { server: RunningServer::start(&options), nginx, client };
-    proxied.publish("2").await;
-    let event = tokio::time::timeout(Duration::from_secs(60), stream.next_event()).await;
-    assert_eq!(event.expect("it comes").expect("an event").event.id(), "2");
+    for transport in CALLS {
+        let home = tempfile::tempdir().expect("a temporary directory");
+        let (port, data) = (free_port(), Some(home.path().join("data")));
+        let options = ServerOptions { port, data, ..ServerOptions::default() };
+        let proxied = Proxied::behind_grpc(RunningServer::start(&options));
+        let subscribe = Subscribe::to([CHANNEL]).over(transport);
+        let mut stream = proxied.client.subscribe(subscribe);
+        proxied.publish("1").await;
+        assert_eq!(stream.next_event().await.expect("an event").event.id(), "1", "{transport:?}");
+        proxied.server.stop();
+        let proxied = Proxied { server: RunningServer::start(&options), ..proxied };
+        proxied.publish("2").await;
+        let event = tokio::time::timeout(Duration::from_secs(60), stream.next_event()).await;
+        let event = event.expect("it comes").expect("an event");
+        assert_eq!(event.event.id(), "2", "{transport:?}");
+    }
 }
 
 #[tokio::test]
