@@ -1,4 +1,6 @@
+use prost::Message;
 use prost_reflect::DescriptorPool;
+use prost_types::FileDescriptorSet;
 use protox::Compiler;
 use protox::file::{ChainFileResolver, File, FileResolver, GoogleFileResolver};
 
@@ -29,13 +31,27 @@ pub(super) fn source(source: &[u8]) -> Result<DescriptorPool, SchemaError> {
 
 /// Reads descriptors as compilers write them.
 pub(super) fn descriptors(set: &[u8]) -> Result<DescriptorPool, SchemaError> {
-    let pool = DescriptorPool::decode(set).map_err(|error| {
+    let is_none = |error: &dyn std::fmt::Display| {
         SchemaError(format!(
             "not a FileDescriptorSet with all that it imports (`--include_imports`): {}",
             excerpt(&error.to_string())
         ))
-    })?;
-    without_extensions(pool)
+    };
+    check_syntax(&FileDescriptorSet::decode(set).map_err(|error| is_none(&error))?)?;
+    without_extensions(DescriptorPool::decode(set).map_err(|error| is_none(&error))?)
+}
+
+/// The library panics at any other syntax, such as that of editions.
+fn check_syntax(set: &FileDescriptorSet) -> Result<(), SchemaError> {
+    let is_known = |syntax: &&str| ["proto2", "proto3"].contains(syntax);
+    let mut others = set.file.iter().filter_map(|file| file.syntax.as_deref());
+    match others.find(|syntax| !is_known(syntax)) {
+        None => Ok(()),
+        Some(other) => Err(SchemaError(format!(
+            "a file has the syntax `{}`; use proto3 or proto2",
+            excerpt(other)
+        ))),
+    }
 }
 
 /// Extensions of other messages than options would have to be compared, too, and nobody misses them.

@@ -79,6 +79,21 @@ fn descriptors_say_the_same_as_their_source() {
 }
 
 #[test]
+fn descriptors_of_another_syntax_are_refused() {
+    for syntax in ["editions", "proto9", ""] {
+        let file = prost_types::FileDescriptorProto {
+            name: Some("a.proto".to_owned()),
+            syntax: Some(syntax.to_owned()),
+            ..Default::default()
+        };
+        let set = prost_types::FileDescriptorSet { file: vec![file] };
+        let set = prost::Message::encode_to_vec(&set);
+        let error = Schema::parse(Kind::Descriptors, None, &set).expect_err("it is not known");
+        assert!(error.to_string().contains(&format!("the syntax `{syntax}`")), "{error}");
+    }
+}
+
+#[test]
 fn a_message_may_gain_fields_and_values_and_lose_none() {
     check(ORDER, ORDER, &[]);
     check("message A { int32 a = 1; }", "message A { int32 a = 1; string b = 2; }", &[]);
