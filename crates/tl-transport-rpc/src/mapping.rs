@@ -209,8 +209,6 @@ impl Mapping {
     }
 }
 
-/// The form in which methods get to see what is called in the mapping.
-const BINARY: CodecFormat = CodecFormat::Proto;
 /// What a message has of members and elements, or somewhat more.
 fn parts(json: &[u8]) -> usize {
     let (mut parts, mut is_in_text, mut is_escaped) = (0, false, false);
@@ -226,6 +224,8 @@ fn parts(json: &[u8]) -> usize {
     parts
 }
 
+/// The form in which methods get to see what is called in the mapping.
+const BINARY: CodecFormat = CodecFormat::Proto;
 /// Those whose messages have events.
 const SERVICES: [&str; 2] = ["throughline.v1.EventService", "throughline.v1.StateService"];
 const VERSION: HeaderName = HeaderName::from_static("connect-protocol-version");
